@@ -1,0 +1,65 @@
+# One virtual environment, made on first use: every target works on a fresh machine that has
+# Python 3.11 or newer.
+#
+#   make demo      ask questions about a set of documents, with the small model that ships here
+#   make test      run the tests
+#   make lint type check the style and the types
+#   make bench     every benchmark in full; bench-quick: the short forms
+#   make docs      write the generated pages of docs/
+#   make clean     remove everything that these targets made
+#
+# PYTHON picks the interpreter. TORCH picks the build of torch, which is installed first and alone
+# so that nothing else pulls a second one: on a machine with CUDA, TORCH=torch==2.11.0 or
+# TORCH=/path/to/torch.whl takes the build that fits its driver (after `make clean`, to change it).
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --quiet --disable-pip-version-check
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint type bench bench-quick docs clean
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	@$(VENV)/bin/ramify demo
+
+test: $(READY)
+	@$(RUN) -m pytest
+
+lint: $(READY)
+	@$(RUN) -m ruff check .
+
+type: $(READY)
+	@$(RUN) -m mypy
+
+bench: $(READY)
+	@$(RUN) -m benchmarks all
+
+bench-quick: $(READY)
+	@$(RUN) -m benchmarks all --quick
+
+docs: $(READY)
+	@$(RUN) -m typer ramify.cli utils docs --name ramify --title "The command line" --output docs/cli.md
+
+clean:
+	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf "$${TMPDIR:-/tmp}/ramify-benchmarks"
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Ramify needs Python 3.11 or newer; name one with PYTHON=python3.11")'
+	@echo "making $(VENV) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.torch: constraints.txt | $(VENV)/.python
+	@grep -v '^torch==' constraints.txt > $(VENV)/constraints.txt
+	@$(PIP) install -c $(VENV)/constraints.txt "$(TORCH)"
+	@touch $@
+
+$(READY): pyproject.toml $(VENV)/.torch
+	@$(PIP) install -c $(VENV)/constraints.txt -e ".[engine,retrieval,dev]"
+	@touch $@

@@ -1,0 +1,1 @@
+"""The invented world behind the demo: its generator, its tokenizer, its tiny model."""

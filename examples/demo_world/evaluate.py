@@ -1,0 +1,130 @@
+"""Count right answers per task: `python -m examples.demo_world.evaluate [--cases 500]`.
+
+Greedy decoding with plain transformers, unseen towns. A case counts as right when every value
+asked for stands in the answer, whole and exact; "whole answer" asks for the full text, citation
+included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+
+from examples.demo_world.cases import TASKS, Case, Task, make_cases
+from ramify.demo.world import facts_right
+
+SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
+
+
+@dataclass(frozen=True)
+class Count:
+    """A row of the table. `facts` counts single facts, `right` cases with all of them."""
+
+    task: Task
+    cases: int
+    asked: int
+    facts: int
+    right: int
+    whole: int
+
+    def percent(self) -> float:
+        """Facts right of facts asked, in percent."""
+        return 100 * self.facts / self.asked
+
+
+class Answerer:
+    """The model behind plain transformers, answering several prompts at once."""
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        self.device = device
+        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        self.model = model.to(device).eval()
+
+    @torch.no_grad()
+    def __call__(self, cases: list[Case], batch: int = 32) -> list[str]:
+        """Greedy answers, in the order of the cases."""
+        texts = [self.tokenizer.apply_chat_template(case.messages, tokenize=False,
+                                                    add_generation_prompt=True) for case in cases]
+        order = sorted(range(len(cases)), key=lambda at: len(texts[at]))
+        answers = [""] * len(cases)
+        for start in range(0, len(order), batch):
+            part = order[start:start + batch]
+            inputs = self.tokenizer([texts[at] for at in part], return_tensors="pt", padding=True,
+                                    add_special_tokens=False).to(self.device)
+            longest = max(len(self.tokenizer(cases[at].answer)["input_ids"]) for at in part)
+            out = self.model.generate(input_ids=inputs["input_ids"],
+                                      attention_mask=inputs["attention_mask"],
+                                      max_new_tokens=longest + 8)
+            new = out[:, inputs["input_ids"].shape[1]:]
+            for at, text in zip(part, self.tokenizer.batch_decode(new, skip_special_tokens=True),
+                                strict=True):
+                answers[at] = text.strip()
+        return answers
+
+
+def count(task: Task, cases: list[Case], answers: list[str]) -> Count:
+    """Compare answers with what was expected."""
+    right = [facts_right(text, case.facts) for case, text in zip(cases, answers, strict=True)]
+    return Count(
+        task,
+        len(cases),
+        sum(len(case.facts) for case in cases),
+        sum(right),
+        sum(found == len(case.facts) for found, case in zip(right, cases, strict=True)),
+        sum(text == case.answer for text, case in zip(answers, cases, strict=True)),
+    )
+
+
+def table(counts: list[Count]) -> str:
+    """The table of the model card, in Markdown."""
+    lines = ["| task | level | facts right | % | whole answer exact | bar % |",
+             "|---|---|---|---|---|---|"]
+    for row in counts:
+        bar = "" if row.task.bar is None else f"{row.task.bar:.0f}"
+        lines.append(f"| {row.task.name} | {row.task.level} | {row.facts} / {row.asked} | "
+                     f"{row.percent():.1f} | {row.whole} / {row.cases} | {bar} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """The command line."""
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("--model", type=Path, default=SHIPPED)
+    cli.add_argument("--cases", type=int, default=500, help="test cases per task")
+    cli.add_argument("--level", type=int, choices=(1, 2), help="only the tasks of this level")
+    cli.add_argument("--device", default="cpu")
+    cli.add_argument("--threads", type=int, default=1)
+    cli.add_argument("--seed", type=int, default=7)
+    cli.add_argument("--misses", type=int, default=0, help="wrong answers to print per task")
+    cli.add_argument("--out", type=Path, help="write the table (.md) or the counts (.json) here")
+    args = cli.parse_args()
+    torch.set_num_threads(args.threads)
+    answerer, counts, begin = Answerer(args.model, args.device), [], time.monotonic()
+    for task in TASKS:
+        if args.level not in (None, task.level):
+            continue
+        cases = make_cases(task, args.seed, args.cases)
+        answers = answerer(cases)
+        counts.append(count(task, cases, answers))
+        print(table(counts[-1:]).splitlines()[-1], flush=True)
+        wrong = [at for at, case in enumerate(cases) if answers[at] != case.answer]
+        for at in wrong[:args.misses]:
+            print(f"    expected {cases[at].answer!r}\n    got      {answers[at]!r}")
+    print(f"\n{table(counts)}\n\n{time.monotonic() - begin:.0f} s")
+    if args.out and args.out.suffix == ".json":
+        rows = [{"task": row.task.name, "cases": row.cases, "asked": row.asked,
+                 "facts": row.facts, "whole": row.whole} for row in counts]
+        args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    elif args.out:
+        args.out.write_text(table(counts) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

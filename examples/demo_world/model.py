@@ -1,0 +1,136 @@
+"""The demo model's shape, its loss, and the folder it is shipped as."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from transformers import (
+    AttentionInterface,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+from examples.demo_world import tokenizer
+from examples.demo_world.batches import Batch
+from examples.demo_world.tokenizer import CONTEXT, END, PAD, VOCAB
+
+SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor,
+    scaling: float,
+    **_: object,
+) -> tuple[torch.Tensor, None]:
+    """Attention in bf16 without copies of the shared keys and values: faster on a CPU.
+
+    query [rows, heads, length, width], key and value [rows, kv heads, length, width].
+    """
+    rows, heads, length, width = query.shape
+    shared = key.shape[1]
+    query = (query * scaling).to(value.dtype).reshape(rows, shared, -1, width)
+    scores = torch.matmul(query, key.to(value.dtype).transpose(-1, -2))
+    scores = scores.view(rows, shared, heads // shared, length, length)
+    seen = torch.softmax(scores + attention_mask[:, :, None], -1)
+    out = torch.matmul(seen.view(rows, shared, -1, length), value)
+    return out.view(rows, heads, length, width).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register("grouped", grouped_attention)
+
+
+def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A fresh model of 2.5M parameters: width 192, 5 layers, 4 query and 2 key-value heads."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        hidden_size=192,
+        num_hidden_layers=5,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=64,
+        intermediate_size=512,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=fast.convert_tokens_to_ids(END),
+        pad_token_id=fast.convert_tokens_to_ids(PAD),
+        attn_implementation="grouped",
+        use_cache=False,
+    )
+    model = LlamaForCausalLM(config)
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
+    return model
+
+
+def answers_loss(
+    model: LlamaForCausalLM, batch: Batch, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted mean loss of a batch, and which answers [answers] are exact when teacher-forced.
+
+    An answer is exact when every token is the most likely one, which is when greedy decoding
+    writes it.
+    """
+    batch = batch.to(device)
+    with torch.autocast(device, torch.bfloat16):
+        hidden = model.model(
+            input_ids=batch.ids[:, :-1],
+            attention_mask=batch.mask(torch.bfloat16),
+            position_ids=batch.position[:, :-1],
+            use_cache=False,
+        ).last_hidden_state
+        kept = batch.loss[:, 1:] > 0
+        logits = model.lm_head(hidden[kept])
+    targets, weights = batch.ids[:, 1:][kept], batch.loss[:, 1:][kept]
+    losses = F.cross_entropy(logits.float(), targets, reduction="none")
+    answer = batch.answer[:, 1:][kept]
+    wrong = (logits.argmax(-1) != targets)[answer >= 0]
+    where = answer[answer >= 0]
+    missed = torch.zeros(int(where.max()) + 1, device=device)
+    missed.index_add_(0, where, wrong.float())
+    present = torch.unique(where)
+    return (losses * weights).sum() / weights.sum(), missed[present] == 0
+
+
+def write_checksums(folder: Path) -> None:
+    """CHECKSUMS: one line "sha256  name" per file of the folder, as sha256sum writes them."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in files if path.name != "CHECKSUMS"
+    ]
+    (folder / "CHECKSUMS").write_text("".join(lines), encoding="utf-8")
+
+
+def export(
+    model: LlamaForCausalLM, fast: PreTrainedTokenizerFast, folder: Path, card: str | None = None
+) -> None:
+    """Write an ordinary Hugging Face folder, bf16 weights, with checksums."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = LlamaForCausalLM(model.config)
+    copy.load_state_dict(model.state_dict())
+    copy = copy.to(torch.bfloat16)
+    copy.config.use_cache = True
+    copy.generation_config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=128,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )
+    copy.save_pretrained(folder)
+    copy.config.use_cache = False
+    tokenizer.save(fast, folder)
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)
+    write_checksums(folder)

@@ -1,0 +1,226 @@
+"""What a backend is: token ids in, token ids out.
+
+The runtime renders prompts into tokens with the backend's own renderer, sends `Request`s and reads
+`Delta`s. Capabilities are declared, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol, runtime_checkable
+
+from ramify.backend.render import Renderer
+from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
+
+Finish = Literal["stop", "length"]  # stop: end token, stop string, or the grammar is complete
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSpan:
+    """`ids[start:stop]` of a prompt is one parallel block.
+
+    Spans of the same `group` do not see each other; both see what stands before the group, and
+    what stands after the group sees all of them.
+    """
+
+    start: int
+    stop: int
+    group: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrompt:
+    """A rendered prompt. A backend without `parallel_blocks` reads `ids` in order and no more."""
+
+    ids: tuple[int, ...]
+    blocks: tuple[BlockSpan, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One generation."""
+
+    prompt: TokenPrompt
+    sampling: Sampling
+    constraint: Constraint | None = None
+    priority: float = 0.0  # seconds of work that wait for this answer: larger runs sooner
+    salt: str = ""  # prefixes are shared only among requests of equal salt
+    label: str = ""  # "program/node", for errors and traces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRequest:
+    """Log-probabilities of each continuation after the prompt, all in one pass where possible."""
+
+    prompt: TokenPrompt
+    continuations: tuple[tuple[int, ...], ...]
+    priority: float = 0.0
+    salt: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and seconds of one request; `+` adds tokens and seconds up."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0  # of the prompt tokens: found in the cache, not computed
+    output_tokens: int = 0
+    first_token_s: float = 0.0  # from submission to the first token
+    total_s: float = 0.0
+
+    @property
+    def computed_tokens(self) -> int:
+        """Prompt tokens that were really computed."""
+        return self.prompt_tokens - self.cached_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.first_token_s + other.first_token_s,
+            self.total_s + other.total_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """The chosen token's log-probability and the most likely alternatives (id, log-probability)."""
+
+    id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A step of a generation. The last delta, and only it, has `finish` and `usage`.
+
+    `text` never takes back what an earlier delta said: text that may turn out to be a stop string
+    is held until that is known. The concatenation of all `ids` is what a continuation of the
+    prompt builds on; the concatenation of all `text` is the answer (no stop string, no end token).
+    """
+
+    ids: tuple[int, ...] = ()
+    text: str = ""
+    finish: Finish | None = None
+    usage: Usage | None = None
+    logprobs: tuple[TokenLogprobs, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Per continuation the log-probability (natural) of each of its tokens."""
+
+    logprobs: tuple[tuple[float, ...], ...]
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do; a node that needs more is lowered or refused by name."""
+
+    prefix_cache: bool = False
+    cached_token_counts: bool = False
+    priorities: bool = False
+    constraints: frozenset[ConstraintKind] = frozenset()
+    scores: bool = False
+    logprobs: bool = False
+    fork_on_token: bool = False
+    parallel_blocks: bool = False
+    embeddings_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The few numbers of the cost model. Times in seconds, prices per million tokens."""
+
+    name: str
+    context: int  # tokens of prompt and answer together
+    prefill_s: float = 1e-4  # per computed prompt token
+    decode_s: tuple[tuple[int, float], ...] = ((1, 0.02), (16, 0.03))  # (batch, seconds a step)
+    price_input: float = 0.0
+    price_cached: float = 0.0
+    price_output: float = 0.0
+    max_batch: int = 64
+
+    def step_s(self, batch: int) -> float:
+        """Seconds of one decode step at a batch size, between the measured points on a line."""
+        points = self.decode_s
+        if batch <= points[0][0]:
+            return points[0][1]
+        for (low, a), (high, b) in zip(points, points[1:], strict=False):
+            if batch <= high:
+                return a + (b - a) * (batch - low) / (high - low)
+        last, seconds = points[-1]
+        return seconds * batch / last
+
+    def with_measured(self, **numbers: object) -> Profile:
+        """The same profile with measured numbers in place of the defaults."""
+        return replace(self, **numbers)  # type: ignore[arg-type]
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Computes tokens. All methods are called from one event loop; cancellation of the awaiting
+    task (or closing the stream) frees everything that the request held.
+    """
+
+    name: str
+    capabilities: Capabilities
+    renderer: Renderer
+
+    def generate(self, request: Request) -> AsyncIterator[Delta]:
+        """Stream one generation.
+
+        Raises PromptTooLongError, ConstraintError, CapabilityError, PoolTooSmallError or
+        BackendDiedError, at the latest at the first step of the stream.
+        """
+        ...
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        """Log-probabilities of continuations."""
+        ...
+
+    async def prefill(self, prompt: TokenPrompt, *, salt: str = "") -> Usage:
+        """Compute a prompt into the cache, so that later requests find it. May do nothing."""
+        ...
+
+    def profile(self) -> Profile:
+        """The numbers of the cost model, measured or default."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything; waiting requests fail. Closing twice is fine."""
+        ...
+
+
+@dataclass(slots=True)
+class Collected:
+    """A stream read to its end."""
+
+    ids: list[int] = field(default_factory=list)
+    text: str = ""
+    finish: Finish = "length"
+    usage: Usage = field(default_factory=Usage)
+    logprobs: list[TokenLogprobs] = field(default_factory=list)
+
+
+async def collect(stream: AsyncIterator[Delta]) -> Collected:
+    """Read a stream to its end."""
+    done = Collected()
+    texts: list[str] = []
+    async for delta in stream:
+        done.ids.extend(delta.ids)
+        texts.append(delta.text)
+        done.logprobs.extend(delta.logprobs)
+        if delta.finish is not None:
+            done.finish = delta.finish
+            done.usage = delta.usage or done.usage
+    done.text = "".join(texts)
+    return done

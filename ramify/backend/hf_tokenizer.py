@@ -1,0 +1,184 @@
+"""Hugging Face fast tokenizers as Ramify reads them: exact bytes, no control tokens from text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from ramify.backend.chat_template import Messages
+from ramify.backend.token_bytes import token_bytes
+from ramify.backend.tokenizer import EncodeCache
+from ramify.errors import CapabilityError, ModelLoadError
+
+# Added tokens of this look are markers even where the tokenizer does not call them special.
+_MARKER = re.compile(r"<.+>|\[[A-Z_/]+\]", re.DOTALL)
+
+
+class HFTokenizer:
+    """A fast tokenizer of the transformers library (see `Tokenizer` for what the methods mean).
+
+    Text is encoded with special tokens switched off and, unless it is the first, without the
+    space that sentencepiece-like tokenizers put in front. Markers such as ``<think>`` that are not
+    special are written only by templates and by the model, and they keep their text.
+    """
+
+    def __init__(self, fast: Any) -> None:
+        """Wrap a `PreTrainedTokenizerFast`. Raises ModelLoadError where it cannot be read."""
+        core = getattr(fast, "backend_tokenizer", None)
+        if core is None:
+            raise ModelLoadError(
+                f"{type(fast).__name__} is not a fast tokenizer.",
+                hint="The model needs a tokenizer.json.",
+            )
+        self.fast = fast
+        layout = json.loads(core.to_str())
+        layout["truncation"] = layout["padding"] = None
+        added = {token["id"]: token for token in layout["added_tokens"]}
+        self.control_ids = frozenset(i for i, token in added.items() if token["special"])
+        self.marker_ids = frozenset(
+            i for i, token in added.items() if token["special"] or _MARKER.fullmatch(token["content"])
+        )
+        unknown = core.token_to_id(layout["model"].get("unk_token") or "")
+        self._forbidden = self.marker_ids - {unknown}  # what the vocabulary lacks is unknown
+        self._spelling = {i: added[i]["content"] for i in self.marker_ids}
+        texts = {i: token["content"].encode() for i, token in added.items()}
+        self._bytes = token_bytes(layout, texts | dict.fromkeys(self.control_ids, b""))
+        self.vocab_size = len(self._bytes)
+        self.name = f"hf:{sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:16]}"
+        self._control = _core(layout)
+        for token in layout["added_tokens"]:
+            token["special"] = token["id"] in self.marker_ids
+        self._first = _core(layout, plain=True)
+        self._middle = _core(_without_dummy_prefix(layout), plain=True)
+        self._cache = EncodeCache(lambda text: self._plain(self._middle, text))
+        self.start_ids = self._find_start()
+        self.end_ids = frozenset(i for i in [fast.eos_token_id] if i is not None)
+        self.has_template = bool(getattr(fast, "chat_template", None))
+
+    @classmethod
+    def load(cls, source: str | Path) -> HFTokenizer:
+        """Load from a model folder, or from the local hub cache by name; never from the network.
+
+        End tokens are the tokenizer's and those of the generation settings beside it.
+        Raises ModelLoadError where there is no usable tokenizer.
+        """
+        from transformers import AutoTokenizer
+
+        folder = Path(source)
+        if folder.exists() and not (folder / "tokenizer.json").is_file():
+            raise ModelLoadError(
+                f"{str(source)!r} has no tokenizer.json.",
+                hint="Save the model's fast tokenizer there with save_pretrained().",
+            )
+        try:
+            fast = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise ModelLoadError(
+                f"no tokenizer could be loaded from {str(source)!r}: {error}",
+                hint="Give a folder with tokenizer.json, or a name in the local hub cache.",
+            ) from error
+        found = cls(fast)
+        found.end_ids |= _end_ids(folder)
+        return found
+
+    def encode(self, text: str, *, first: bool = False) -> tuple[int, ...]:
+        if not text:
+            return ()
+        return self._plain(self._first, text) if first else self._cache(text)
+
+    def _plain(self, core: Any, text: str) -> tuple[int, ...]:
+        ids = tuple(core.encode(text, add_special_tokens=False).ids)
+        found = next((i for i in ids if i in self._forbidden), None)
+        if found is None:
+            return ids
+        # A vocabulary that lists its special tokens may still find them as words: cut the spelling
+        # in two (or the text, where normalizing made the spelling), until nothing is found.
+        if len(text) == 1:
+            raise CapabilityError(f"{text!r} cannot be written without a control token.")
+        at = text.find(self._spelling[found]) + 1
+        if at == 0 or at == len(text):
+            at = len(text) // 2
+        return self._plain(core, text[:at]) + self._plain(self._middle, text[at:])
+
+    def encode_control(self, text: str) -> tuple[int, ...]:
+        at = min((k for t in self._spelling.values() if (k := text.find(t)) >= 0), default=-1)
+        if at < 0:
+            return self.encode(text)
+        ids = self._control.encode(text[at:], add_special_tokens=False).ids
+        return self.encode(text[:at]) + tuple(ids)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return b"".join(map(self.bytes_of, ids)).decode("utf-8", "replace")
+
+    def bytes_of(self, token: int) -> bytes:
+        return self._bytes[token] if 0 <= token < len(self._bytes) else b""
+
+    def spell(self, ids: Iterable[int]) -> str:
+        """The text of ids with control tokens spelled out: for people."""
+        parts = (self._spelling.get(i, "").encode() or self.bytes_of(i) for i in ids)
+        return b"".join(parts).decode("utf-8", "replace")
+
+    @cached_property
+    def token_table(self) -> tuple[bytes, ...]:
+        """The bytes of every token by id."""
+        return tuple(self._bytes)
+
+    def render_template(self, messages: Messages, *, answer: bool) -> str:
+        from jinja2.exceptions import TemplateError
+
+        try:
+            text = self.fast.apply_chat_template(
+                [dict(message) for message in messages], tokenize=False, add_generation_prompt=answer
+            )
+        except (TemplateError, TypeError, IndexError, KeyError) as error:
+            raise CapabilityError(f"the template says: {error}") from error
+        return str(text)
+
+    def _find_start(self) -> tuple[int, ...]:
+        ids = tuple(self.fast("a")["input_ids"])
+        count = 0
+        while count < len(ids) and ids[count] in self.control_ids:
+            count += 1
+        return ids[:count]
+
+
+def _core(layout: dict[str, Any], *, plain: bool = False) -> Any:
+    from tokenizers import Tokenizer as Core
+
+    core = Core.from_str(json.dumps(layout))
+    core.encode_special_tokens = plain
+    return core
+
+
+def _without_dummy_prefix(layout: dict[str, Any]) -> dict[str, Any]:
+    """The same tokenizer for text that goes on: nothing is put in front of it."""
+    copy: dict[str, Any] = json.loads(json.dumps(layout))
+    for name in ("normalizer", "pre_tokenizer"):
+        part = copy[name]
+        if part is None:
+            continue
+        parts = part.get("normalizers") or part.get("pretokenizers") or [part]
+        for one in parts:
+            if one["type"] == "Metaspace":
+                one["prepend_scheme"] = "never"
+            elif one["type"] == "ByteLevel" and "add_prefix_space" in one:
+                one["add_prefix_space"] = False
+        kept = [one for one in parts if one["type"] != "Prepend"]
+        if len(kept) != len(parts):
+            copy[name] = {"type": "Sequence", "normalizers": kept}
+    return copy
+
+
+def _end_ids(folder: Path) -> frozenset[int]:
+    found: set[int] = set()
+    for name in ("generation_config.json", "config.json"):
+        path = folder / name
+        if path.is_file():
+            value = json.loads(path.read_text("utf-8")).get("eos_token_id")
+            found.update(value if isinstance(value, list) else [] if value is None else [value])
+    return frozenset(found)

@@ -1,0 +1,179 @@
+"""The engine: requests in, steps of the model, tokens out. No thread, no clock: see `worker`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
+from ramify.backend.radix.layout import Span
+from ramify.backend.radix.metrics import Metrics
+from ramify.backend.radix.model import LanguageModel, Step
+from ramify.backend.radix.sampler import choose
+from ramify.backend.radix.scheduler import Chunk, Scheduler
+from ramify.backend.radix.sequence import Sequence
+from ramify.errors import BackendError, Where
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Rows `first..last-1` of a step's logits belong to positions from `start` of a chunk."""
+
+    chunk: Chunk
+    start: int
+    first: int
+    last: int
+
+
+class Engine:
+    """Runs all jobs to their end, step by step."""
+
+    def __init__(self, model: LanguageModel, scheduler: Scheduler) -> None:
+        self.model = model
+        self.scheduler = scheduler
+        self.jobs: dict[Job, None] = {}  # in order of submission
+        self.metrics = Metrics()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.jobs)
+
+    def submit(self, job: Job) -> None:
+        """Take a job in. Its prompt is not empty, and it fits the context and the pool."""
+        if isinstance(job, Scoring) and not job.live:
+            job.finish()
+            return
+        self.jobs[job] = None
+        for sequence in job.live:
+            self.scheduler.submit(sequence)
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job and free what it holds; nothing happens if it is done."""
+        if job in self.jobs:
+            self.metrics.cancelled += 1
+            self._drop(job)
+
+    def step(self) -> None:
+        """Compute one step and give out what came of it."""
+        chunks = self.scheduler.plan()
+        if chunks:
+            step, wanted = _inputs(chunks)
+            logits = self.model.forward(step)
+            self.scheduler.complete(chunks)
+            self._count(chunks, len(step.tokens))
+            self._take(wanted, logits)
+        for sequence in list(self.scheduler.running):
+            job = sequence.job
+            if isinstance(job, Warming) and sequence.leaf is not None and sequence.leaf.ready:
+                self._end(sequence)
+                job.finish()
+
+    def fail(self, error: BaseException) -> None:
+        """Give every job this error; for an engine that will not run again."""
+        for job in list(self.jobs):
+            self._drop(job)
+            job.sink(error)
+
+    def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
+        answers: list[tuple[int, Generation]] = []
+        for item in wanted:
+            job = item.chunk.sequence.job
+            if isinstance(job, Generation):
+                answers.append((item.first, job))
+            elif isinstance(job, Scoring):
+                self._take_scores(job, item, logits[item.first : item.last])
+        if not answers:
+            return
+        rows = [row for row, _ in answers]
+        chosen = logits if len(rows) == len(logits) else logits[rows]
+        choices = choose(chosen, [job.sampling_row() for _, job in answers])
+        for choice, (_, job) in zip(choices, answers, strict=True):
+            if choice.token is None:
+                self._fail_numbers(job)
+            elif job.take(choice):
+                self._end(job.sequence)
+                self.metrics.finished += 1
+
+    def _take_scores(self, job: Scoring, item: _Wanted, logits: Tensor) -> None:
+        chunk = item.chunk
+        targets = torch.from_numpy(job.targets(chunk.sequence, item.start, chunk.stop))
+        logprobs = torch.log_softmax(logits.float(), -1)
+        found = logprobs.gather(1, targets.to(logits.device)[:, None])[:, 0]
+        if job not in self.jobs:
+            return  # another of its sequences failed in this step
+        if bool(torch.isnan(found).any()):
+            self._fail_numbers(job)
+        elif job.take(chunk.sequence, found.tolist(), chunk.stop):
+            self._end(chunk.sequence)
+            if not job.live:
+                job.finish()
+                self.metrics.finished += 1
+
+    def _fail_numbers(self, job: Job) -> None:
+        self._drop(job, keep=False)
+        self.metrics.failed += 1
+        job.sink(
+            BackendError(
+                "the model's logits for the next token are not finite numbers.",
+                hint="The weights or the dtype may be at fault: try dtype='float32'.",
+                where=Where(node=job.label),
+            )
+        )
+
+    def _end(self, sequence: Sequence) -> None:
+        """A sequence is complete: free it, keep its KV in the tree."""
+        job = sequence.job
+        assert isinstance(job, Job)
+        self.scheduler.remove(sequence)
+        job.live.remove(sequence)
+        if not job.live:
+            del self.jobs[job]
+
+    def _drop(self, job: Job, *, keep: bool = True) -> None:
+        for sequence in job.live:
+            self.scheduler.remove(sequence, keep=keep)
+        job.live.clear()
+        del self.jobs[job]
+
+    def _count(self, chunks: list[Chunk], rows: int) -> None:
+        decoded = sum(chunk.stop - chunk.start == 1 for chunk in chunks)
+        self.metrics.steps += 1
+        self.metrics.rows += rows
+        self.metrics.decoded += decoded
+
+    def check(self) -> None:
+        """Raise AssertionError where jobs, scheduler and cache disagree."""
+        self.scheduler.check()
+        self.model.pool.check()
+        live = {id(s) for job in self.jobs for s in job.live}
+        known = {id(s) for s in (*self.scheduler.running, *self.scheduler.waiting)}
+        assert live == known
+
+
+def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
+    """The rows of a step, and which of them give logits."""
+    tokens, positions, slots, rows, spans, wanted = [], [], [], [], [], []
+    offset = logits = 0
+    for chunk in chunks:
+        sequence, start, stop = chunk.sequence, chunk.start, chunk.stop
+        tokens.append(sequence.tokens[start:stop])
+        slots.append(sequence.slots[start:stop])
+        positions.append(np.arange(start, stop))
+        spans.append(Span(sequence.slots, start, stop))
+        first = max(start, sequence.wanted)
+        if first < stop:
+            count = stop - first
+            rows.append(np.arange(offset + first - start, offset + stop - start))
+            wanted.append(_Wanted(chunk, first, logits, logits + count))
+            logits += count
+        offset += stop - start
+    none = np.empty(0, np.int64)
+    step = Step(
+        np.concatenate(tokens), np.concatenate(positions), np.concatenate(slots),
+        np.concatenate(rows) if rows else none, spans,
+    )  # fmt: skip
+    return step, wanted

@@ -1,0 +1,62 @@
+"""Which model families the engine can run: refused by name before any weight is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ramify.errors import ModelLoadError
+
+LAYER_KINDS = {"full_attention", "sliding_attention"}
+SWITCHING_ROPE = {"dynamic", "longrope"}  # frequencies depend on the longest row of the batch
+
+
+def model_class(config: Any, *, remote_code: bool) -> Any:
+    """The causal LM class for a config. Raises ModelLoadError for a family that cannot run."""
+    from transformers import AutoModelForCausalLM
+
+    family = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise _refused(family, "it has an encoder")
+    if type(config) not in AutoModelForCausalLM._model_mapping:
+        if remote_code and hasattr(config, "auto_map"):
+            return AutoModelForCausalLM
+        raise _refused(family, "transformers has no causal language model of this type")
+    found = AutoModelForCausalLM._model_mapping[type(config)]
+    found = found[0] if isinstance(found, tuple) else found
+    check_class(found, family)
+    text = config.get_text_config(decoder=True)
+    kinds = set(getattr(text, "layer_types", None) or ()) - LAYER_KINDS
+    if kinds:
+        raise _refused(family, f"it has layers of kind {', '.join(sorted(kinds))}")
+    return found
+
+
+def check_class(found: Any, family: str) -> None:
+    """Raise ModelLoadError for a class that does not go through the attention interface."""
+    if getattr(found, "_is_stateful", False):
+        raise _refused(family, "it is recurrent: its state is not a KV cache")
+    if not getattr(found, "_supports_attention_backend", False):
+        raise _refused(family, "its code does not use transformers' attention interface")
+
+
+def context_of(config: Any) -> int:
+    """Tokens of the context. For rope kinds that switch with the length, up to the switch: beyond
+    it a row would depend on which other rows are in the batch."""
+    text = config.get_text_config(decoder=True)
+    limit = getattr(text, "max_position_embeddings", None)
+    if not isinstance(limit, int):
+        raise _refused(config.model_type, "its config does not say max_position_embeddings")
+    rope = getattr(text, "rope_parameters", None) or {}
+    by_layer = [r for r in rope.values() if isinstance(r, dict)] or [rope]
+    for part in by_layer:
+        if part.get("rope_type") in SWITCHING_ROPE:
+            limit = min(limit, part.get("original_max_position_embeddings") or limit)
+    return limit
+
+
+def _refused(family: str, why: str) -> ModelLoadError:
+    return ModelLoadError(
+        f"the model family {family!r} cannot run in the radix engine: {why}.",
+        hint="Use a decoder with attention in all layers (llama, qwen, mistral, gemma, phi, gpt2, "
+        "...), or another backend.",
+    )

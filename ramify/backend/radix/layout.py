@@ -1,0 +1,175 @@
+"""One step's attention as groups: query rows by KV slots, built once and used by all layers.
+
+Rows of several sequences that read the same slots read them once: a *shared* group. What a row
+reads besides (its own tail, and itself) is its *own* group. The parts are merged by log-sum-exp
+(as in FlashInfer's cascade and Hydragen, arXiv:2402.05099). Sharing is found by comparing slot
+numbers, so the layout needs to know nothing of the tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ramify.backend.radix.node import common_length
+from ramify.backend.radix.slots import IntArray
+
+WIDE = 32  # rows of one span from which causal attention without a mask pays
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The query rows `start..stop-1` of a sequence; `slots` holds at least `stop` slots."""
+
+    slots: IntArray
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(slots=True)
+class Group:
+    """B problems of R rows by K keys. Problem b has `row_counts[b]` real rows and `key_counts[b]`
+    real keys; the rest repeats real ones and is masked or thrown away."""
+
+    rows: IntArray  # [B, R] index of the row in the step
+    keys: IntArray  # [B, K] slots
+    row_at: IntArray  # [B, R] positions
+    key_at: IntArray  # [B, K] positions
+    row_counts: IntArray  # [B]
+    key_counts: IntArray  # [B]
+    own: bool  # keys may lie behind a row: causal
+
+
+@dataclass(slots=True)
+class Layout:
+    """`own` groups cover every row exactly once; `shared` groups add what rows see besides."""
+
+    total: int  # rows of the step
+    own: list[Group] = field(default_factory=list)
+    shared: list[Group] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise AssertionError where a row is not in exactly one own group."""
+        seen = np.zeros(self.total, np.int64)
+        for group in self.own:
+            for rows, count in zip(group.rows, group.row_counts, strict=True):
+                np.add.at(seen, rows[:count], 1)
+        assert (seen == 1).all()
+
+
+def build_layout(spans: list[Span], *, pays: int) -> Layout:
+    """The groups of a step.
+
+    `pays` is the cost rule: a shared run of m slots read by n sequences becomes a group of its
+    own if (n - 1) * m >= pays, in tokens; otherwise each sequence reads it by itself.
+    """
+    offsets = np.cumsum([0, *map(len, spans)])
+    layout = Layout(int(offsets[-1]))
+    pieces: list[list[tuple[int, int]]] = [[] for _ in spans]  # positions read by itself
+    for members, start, stop in shared_runs(spans):
+        if len(members) > 1 and (len(members) - 1) * (stop - start) >= pays:
+            layout.shared.append(_shared_group(spans, members, offsets, start, stop))
+        else:
+            for i in members:
+                pieces[i].append((start, stop))
+    narrow = []
+    for i, span in enumerate(spans):
+        if len(span) < WIDE:
+            narrow.append(i)
+            continue
+        layout.own.append(_padded(spans, [i], [[]], offsets))
+        if pieces[i]:
+            layout.shared.append(_past_group(span, offsets[i], pieces[i]))
+    for bucket in _buckets(spans, narrow, pieces):
+        layout.own.append(_padded(spans, bucket, [pieces[i] for i in bucket], offsets))
+    return layout
+
+
+def shared_runs(spans: list[Span]) -> list[tuple[list[int], int, int]]:
+    """Cut the pasts of all spans into runs (spans that share it, start, stop), in order."""
+    runs = []
+    todo = [(list(range(len(spans))), 0)]
+    while todo:
+        members, at = todo.pop()
+        by_slot: dict[int, list[int]] = {}
+        for i in members:
+            if spans[i].start > at:
+                by_slot.setdefault(int(spans[i].slots[at]), []).append(i)
+        for same in by_slot.values():
+            stop = min(spans[i].start for i in same)
+            first = spans[same[0]].slots[at:stop]
+            for i in same[1:]:
+                first = first[: common_length(first, spans[i].slots[at:stop])]
+            stop = at + len(first)
+            runs.append((same, at, stop))
+            todo.append((same, stop))
+    return sorted(runs, key=lambda run: run[1])
+
+
+def _shared_group(
+    spans: list[Span], members: list[int], offsets: IntArray, start: int, stop: int
+) -> Group:
+    rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in members])
+    row_at = np.concatenate([np.arange(spans[i].start, spans[i].stop) for i in members])
+    keys = spans[members[0]].slots[start:stop]
+    return _one(rows, keys, row_at, np.arange(start, stop))
+
+
+def _past_group(span: Span, offset: int, pieces: list[tuple[int, int]]) -> Group:
+    key_at = np.concatenate([np.arange(a, b) for a, b in pieces])
+    rows = np.arange(offset, offset + len(span))
+    return _one(rows, span.slots[key_at], np.arange(span.start, span.stop), key_at)
+
+
+def _one(rows: IntArray, keys: IntArray, row_at: IntArray, key_at: IntArray) -> Group:
+    counts = np.array([len(rows)]), np.array([len(keys)])
+    return Group(rows[None], keys[None], row_at[None], key_at[None], *counts, own=False)
+
+
+def _buckets(
+    spans: list[Span], narrow: list[int], pieces: list[list[tuple[int, int]]]
+) -> list[list[int]]:
+    """Spans of similar size together, so that little is padded: at most half of a problem."""
+    size = {i: len(spans[i]) + sum(b - a for a, b in pieces[i]) for i in narrow}
+    buckets: list[list[int]] = []
+    for i in sorted(narrow, key=lambda i: (len(spans[i]), size[i], i)):
+        first = buckets[-1][0] if buckets else i
+        fits = len(spans[i]) <= 2 * len(spans[first]) and size[i] <= 2 * size[first] + 32
+        if buckets and fits:
+            buckets[-1].append(i)
+        else:
+            buckets.append([i])
+    return [sorted(bucket) for bucket in buckets]
+
+
+def _padded(
+    spans: list[Span], members: list[int], pieces: list[list[tuple[int, int]]], offsets: IntArray
+) -> Group:
+    """One problem per span: its rows by its pieces and itself."""
+    rows, keys, row_at, key_at = [], [], [], []
+    for i, own in zip(members, pieces, strict=True):
+        span = spans[i]
+        at = np.concatenate([np.arange(a, b) for a, b in [*own, (span.start, span.stop)]])
+        rows.append(np.arange(offsets[i], offsets[i + 1]))
+        row_at.append(np.arange(span.start, span.stop))
+        keys.append(span.slots[at])
+        key_at.append(at)
+    return Group(
+        _pad(rows), _pad(keys), _pad(row_at), _pad(key_at),
+        np.array([len(r) for r in rows]), np.array([len(k) for k in keys]), own=True,
+    )  # fmt: skip
+
+
+def _pad(arrays: list[IntArray]) -> IntArray:
+    """Stack, filling up with each array's own first element: a masked key of another sequence
+    could carry a NaN over."""
+    width = max(map(len, arrays))
+    out = np.empty((len(arrays), width), np.int64)
+    for row, array in zip(out, arrays, strict=True):
+        row[: len(array)] = array
+        row[len(array) :] = array[0]
+    return out

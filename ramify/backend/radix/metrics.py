@@ -1,0 +1,41 @@
+"""What the engine counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Metrics:
+    """Counters since the start. Who fills: the engine."""
+
+    steps: int = 0
+    rows: int = 0  # tokens computed
+    decoded: int = 0  # of them: rows that were a step of their own
+    finished: int = 0  # requests
+    cancelled: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The state of an engine between two steps: slots, counters, queues."""
+
+    slots: int
+    free: int
+    cached: int  # tokens in the tree that no request uses now
+    running: int
+    waiting: int
+    evicted: int  # tokens
+    preempted: int  # times that a request lost its slots
+    steps: int
+    rows: int
+    decoded: int
+    finished: int
+    cancelled: int
+    failed: int
+
+    @property
+    def used(self) -> int:
+        """Slots in use or cached."""
+        return self.slots - self.free

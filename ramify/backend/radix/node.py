@@ -1,0 +1,51 @@
+"""A node of the radix tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ramify.backend.radix.slots import IntArray
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A run of tokens. A root (parent None) has no tokens and stands for one salt."""
+
+    tokens: IntArray
+    slots: IntArray
+    parent: Node | None
+    salt: str
+    start: int = 0  # position of the first token
+    computed: int = 0  # tokens whose KV is there; the rest is being computed
+    refs: int = 0  # sequences whose path goes through this node
+    last_use: int = 0
+    queued: bool = False  # has an entry in the heap of evictable nodes
+    children: dict[int, Node] = field(default_factory=dict)
+
+    @property
+    def stop(self) -> int:
+        """Position behind the last token."""
+        return self.start + len(self.tokens)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of its KV is there."""
+        return self.computed == len(self.tokens)
+
+
+Policy = Callable[[Node], float]  # the node of the smallest value is evicted first
+
+
+def least_recently_used(node: Node) -> float:
+    """The default policy."""
+    return node.last_use
+
+
+def common_length(a: IntArray, b: IntArray) -> int:
+    """Length of the longest common prefix."""
+    size = min(len(a), len(b))
+    different = np.flatnonzero(a[:size] != b[:size])
+    return int(different[0]) if len(different) else size

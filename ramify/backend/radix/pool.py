@@ -1,0 +1,50 @@
+"""The KV of every slot, layer by layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class KVPool:
+    """Keys and values `[slots, heads, size]` per layer; layers may differ in shape.
+
+    A layer's tensors are made when its first keys come. They are not cleared: nothing may read a
+    slot that was not written.
+    """
+
+    def __init__(self, slots: int, device: torch.device) -> None:
+        self.slots = slots
+        self.device = device
+        self._layers: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store key and value `[T, heads, size]`; returns all keys and values of the layer."""
+        held = self._layers.get(layer)
+        if held is None:
+            held = self._empty(key), self._empty(value)
+            self._layers[layer] = held
+        keys, values = held
+        keys.index_copy_(0, slots, key)
+        values.index_copy_(0, slots, value)
+        return held
+
+    def _empty(self, like: Tensor) -> Tensor:
+        shape = (self.slots, *like.shape[1:])
+        return torch.empty(shape, dtype=like.dtype, device=self.device)
+
+    @property
+    def slot_bytes(self) -> int:
+        """Bytes of one slot in all layers that have been written."""
+        return sum(t[0].nbytes for pair in self._layers.values() for t in pair)
+
+    @property
+    def layers(self) -> int:
+        """Layers that have been written."""
+        return len(self._layers)
+
+    def check(self) -> None:
+        """Raise AssertionError where a layer's tensors do not fit the pool."""
+        for keys, values in self._layers.values():
+            assert len(keys) == len(values) == self.slots
+            assert keys.shape[1] == values.shape[1]

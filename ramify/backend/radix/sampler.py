@@ -1,0 +1,174 @@
+"""The next token of every row: greedy rows in one argmax, the rest by each request's own rules.
+
+What a row draws depends on its logits, its seed and its step alone, never on its neighbours: the
+random number comes from a counter-based generator with the key (seed, step), and tokens are drawn
+by inverting the distribution in order of id, so that rounding in the logits changes nothing but
+draws that lie at a border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ramify.backend.contract import TokenLogprobs
+from ramify.backend.radix.slots import IntArray
+from ramify.ir.sampling import Sampling
+
+_SEED_MASK = (1 << 64) - 1
+
+
+class Matcher(Protocol):
+    """Where an answer stands in its grammar: see `ramify.backend.radix.grammar`."""
+
+    @property
+    def finished(self) -> bool: ...
+    def mask(self, out: NDArray[np.int32]) -> None: ...
+    def advance(self, token: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Row:
+    """What the sampler must know of one answer."""
+
+    sampling: Sampling
+    seed: int
+    matcher: Matcher | None = None
+    ends: tuple[int, ...] = ()  # tokens that end the answer, banned before `min_tokens`
+    step: int = 0  # tokens sampled so far
+    prompt: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    answer: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def plain(self) -> bool:
+        """Whether the answer is the largest logit and nothing else is asked."""
+        s = self.sampling
+        return (
+            s.temperature == 0
+            and self.matcher is None
+            and not s.logprobs
+            and self.step >= s.min_tokens
+            and not self.penalized
+        )
+
+    @property
+    def penalized(self) -> bool:
+        """Whether tokens that were there before are made less likely."""
+        s = self.sampling
+        return bool(s.frequency_penalty or s.presence_penalty or s.repetition_penalty != 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen token; None where the logits are not numbers or allow nothing."""
+
+    token: int | None
+    logprobs: TokenLogprobs | None = None
+
+
+def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
+    """One token per row of logits [n, V]."""
+    best, ids = logits.max(-1)  # a NaN anywhere in a row is its maximum
+    finite, tokens = torch.isfinite(best).tolist(), ids.tolist()
+    choices = [Choice(t if ok else None) for t, ok in zip(tokens, finite, strict=True)]
+    rest = [i for i, row in enumerate(rows) if finite[i] and not row.plain]
+    if rest:
+        picked = _choose_by_rules(logits[rest].float(), [rows[i] for i in rest])
+        for i, choice in zip(rest, picked, strict=True):
+            choices[i] = choice
+    return choices
+
+
+def _choose_by_rules(logits: Tensor, rows: list[Row]) -> list[Choice]:
+    raw = torch.log_softmax(logits, -1) if any(row.sampling.logprobs for row in rows) else None
+    scores = logits.clone()
+    for score, row in zip(scores, rows, strict=True):
+        _edit(score, row)
+    best, ids = scores.max(-1)
+    tokens = ids.tolist()
+    chance = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+    if chance:
+        drawn = _draw(scores[chance], [rows[i] for i in chance])
+        for i, token in zip(chance, drawn, strict=True):
+            tokens[i] = token
+    choices = []
+    for i, (row, ok) in enumerate(zip(rows, torch.isfinite(best).tolist(), strict=True)):
+        found = None
+        if raw is not None and row.sampling.logprobs and ok:
+            found = _logprobs(raw[i], tokens[i], row.sampling.logprobs)
+        choices.append(Choice(tokens[i] if ok else None, found))
+    return choices
+
+
+def _edit(score: Tensor, row: Row) -> None:
+    """Grammar, end tokens that come too early, and penalties, in place on [V]."""
+    sampling, vocab = row.sampling, len(score)
+    if row.matcher is not None:
+        bits = np.zeros((vocab + 31) // 32, np.int32)
+        row.matcher.mask(bits)
+        allowed = np.unpackbits(bits.view(np.uint8), bitorder="little")[:vocab].astype(np.bool_)
+        score.masked_fill_(torch.from_numpy(~allowed).to(score.device), float("-inf"))
+    if row.ends and row.step < sampling.min_tokens:
+        score[[i for i in row.ends if i < vocab]] = float("-inf")
+    if not row.penalized:
+        return
+    if sampling.repetition_penalty != 1:  # CTRL (arXiv:1909.05858): prompt and answer
+        seen = torch.from_numpy(np.unique(np.concatenate((row.prompt, row.answer))))
+        seen = seen.to(score.device)
+        value, by = score[seen], sampling.repetition_penalty
+        score[seen] = torch.where(value > 0, value / by, value * by)
+    if len(row.answer):  # OpenAI's: answer only
+        ids, counts = np.unique(row.answer, return_counts=True)
+        minus = counts * sampling.frequency_penalty + sampling.presence_penalty
+        score[torch.from_numpy(ids).to(score.device)] -= torch.from_numpy(minus).to(score)
+
+
+def _draw(scores: Tensor, rows: list[Row]) -> list[int]:
+    """Tokens drawn from scores [m, V]: temperature, top-k, top-p, min-p, in this order."""
+
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=scores.device)[:, None]
+
+    options = [row.sampling for row in rows]
+    vocab = scores.shape[1]
+    scores = scores / column([s.temperature for s in options])
+    top_k = [s.top_k if 0 < s.top_k < vocab else vocab for s in options]
+    if min(top_k) < vocab:
+        largest = scores.topk(max(k for k in top_k if k < vocab)).values
+        for score, values, k in zip(scores, largest, top_k, strict=True):
+            if k < vocab:
+                score.masked_fill_(score < values[k - 1], float("-inf"))
+    probs = torch.softmax(scores, -1)
+    if any(s.top_p < 1 for s in options):
+        ordered = probs.sort(-1, descending=True).values
+        before = ordered.cumsum(-1) - ordered
+        kept = before < column([s.top_p for s in options])
+        smallest = ordered.masked_fill(~kept, float("inf")).amin(-1, keepdim=True)
+        probs = probs.masked_fill(probs < smallest, 0)
+    if any(s.min_p > 0 for s in options):
+        floor = probs.amax(-1, keepdim=True) * column([s.min_p for s in options])
+        probs = probs.masked_fill(probs < floor, 0)
+    sums = probs.double().cumsum(-1).cpu().numpy()
+    return [_invert(total, row) for total, row in zip(sums, rows, strict=True)]
+
+
+def _invert(sums: NDArray[np.float64], row: Row) -> int:
+    """The id at a random height of a cumulative distribution."""
+    key = np.array([row.seed & _SEED_MASK, row.step], np.uint64)
+    height = np.random.Generator(np.random.Philox(key=key)).random() * sums[-1]
+    found = int(np.searchsorted(sums, height, side="right"))
+    last = int(np.searchsorted(sums, sums[-1], side="left"))  # the last id with any probability
+    return min(found, last)
+
+
+def _logprobs(raw: Tensor, token: int, count: int) -> TokenLogprobs:
+    """Of the model itself: before temperature, penalties and grammar."""
+    top = raw.topk(min(count, len(raw)))
+    pairs = tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+    return TokenLogprobs(token, float(raw[token]), pairs)

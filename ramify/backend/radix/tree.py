@@ -1,0 +1,279 @@
+"""The radix tree: which tokens have KV, or are about to, and in which slots.
+
+Requests enter the tree when they are *admitted*, not when they are finished, so that siblings in
+flight share: `Node.computed` says how far a node's KV is. The idea of a radix tree over KV is
+SGLang's (arXiv:2312.07104). Nothing here runs per token in Python, and nothing recurses.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+import numpy as np
+
+from ramify.backend.radix.node import Node, Policy, common_length, least_recently_used
+from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
+
+
+class RadixTree:
+    """Shares KV among all sequences of one salt; holds what is not in use until it is evicted."""
+
+    def __init__(self, slots: SlotAllocator, policy: Policy = least_recently_used) -> None:
+        self._slots = slots
+        self._policy = policy
+        self._roots: dict[str, Node] = {}
+        self._heap: list[tuple[float, int, Node]] = []
+        self._tick = 0
+        self.nodes = 0
+        self.total = 0  # tokens in the tree
+        self.locked = 0  # tokens on the path of some sequence
+        self.evicted = 0  # tokens evicted so far
+
+    @property
+    def evictable(self) -> int:
+        """Tokens that no sequence uses."""
+        return self.total - self.locked
+
+    def lookup(self, salt: str, tokens: IntArray) -> int:
+        """How many leading tokens are in the tree, computed or about to be."""
+        return self._walk(salt, tokens)[1]
+
+    def lock(self, salt: str, tokens: IntArray) -> Node:
+        """The node at which the longest known prefix of `tokens` ends, locked with its path."""
+        node, length, inside = self._walk(salt, tokens)
+        if inside:
+            node = self._split(node, inside)
+        if node.parent is None:
+            self._roots.setdefault(salt, node)
+        assert node.stop == length
+        self._add_ref(node)
+        return node
+
+    def extend(self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False) -> Node:
+        """Put tokens below a node that the caller has locked; the lock moves to what is returned.
+
+        None of the node's children may begin with the first token.
+        """
+        alone = leaf.refs == 1 and not leaf.children and leaf.ready and leaf.parent is not None
+        if alone:  # a chat that goes on stays one node
+            leaf.tokens = np.concatenate((leaf.tokens, tokens))
+            leaf.slots = np.concatenate((leaf.slots, slots))
+            node = leaf
+        else:
+            node = Node(tokens, slots, leaf, leaf.salt, leaf.stop, refs=1, last_use=self._tick)
+            leaf.children[int(tokens[0])] = node
+            self.nodes += 1
+        self.total += len(tokens)
+        self.locked += len(tokens)
+        if ready:
+            node.computed = len(node.tokens)
+        return node
+
+    def commit(self, leaf: Node, tokens: IntArray, slots: IntArray) -> Node:
+        """Put computed tokens below a locked node; the lock moves to the end of what is kept.
+
+        Slots of tokens that the tree has already are given back, and so is the rest where the
+        tree is still computing the same tokens for another sequence: the returned node then stops
+        early. The caller must read the slots of the path anew.
+        """
+        at = 0
+        while at < len(tokens):
+            child = leaf.children.get(int(tokens[at]))
+            if child is None:
+                return self.extend(leaf, tokens[at:], slots[at:], ready=True)
+            if not child.ready:
+                self._slots.give(slots[at:])
+                return leaf
+            same = common_length(child.tokens, tokens[at:])
+            leaf = self._split(child, same) if same < len(child.tokens) else child
+            if leaf.refs == 0:
+                self.locked += same
+            leaf.refs += 1
+            self._slots.give(slots[at : at + same])
+            at += same
+        return leaf
+
+    def path_slots(self, leaf: Node) -> IntArray:
+        """The slots of all tokens from the root to the end of a node."""
+        parts = []
+        node: Node | None = leaf
+        while node is not None:
+            parts.append(node.slots)
+            node = node.parent
+        return np.concatenate(parts[::-1])
+
+    def pending(self, leaf: Node) -> list[Node]:
+        """The nodes of the path that are not computed yet, in order."""
+        found = []
+        node: Node | None = leaf
+        while node is not None and not node.ready:
+            found.append(node)
+            node = node.parent
+        return found[::-1]
+
+    def release(self, leaf: Node) -> None:
+        """Unlock a path. What was not computed leaves the tree, the rest may be evicted later."""
+        self._tick += 1
+        node: Node | None = leaf
+        while node is not None:
+            node.refs -= 1
+            node.last_use = self._tick
+            if node.refs == 0:
+                self.locked -= len(node.tokens)
+            node = node.parent
+        node = leaf
+        while node.parent is not None and node.refs == 0 and not node.children and not node.ready:
+            parent = node.parent
+            self._trim(node, node.computed)
+            if len(node.tokens):
+                break
+            node = parent
+        self._queue(node)
+
+    def forget(self, leaf: Node) -> None:
+        """Unlock a path and drop its end as far as no other sequence uses it."""
+        self.release(leaf)
+        node = leaf
+        while node.parent is not None and node.refs == 0 and not node.children:
+            parent = node.parent
+            self._trim(node, 0)
+            node = parent
+        self._queue(node)
+
+    def evict(self, count: int) -> int:
+        """Free at least `count` slots of unused tokens, ends of leaves first; returns how many."""
+        freed = 0
+        while freed < count and self._heap:
+            key, _, node = heapq.heappop(self._heap)
+            node.queued = False
+            if node.refs or node.children or not len(node.tokens):
+                continue  # in use again, or gone
+            if key != self._policy(node):
+                self._queue(node)
+                continue
+            drop = min(len(node.tokens), count - freed)
+            parent = node.parent
+            assert parent is not None
+            self._trim(node, len(node.tokens) - drop)
+            self._queue(node if len(node.tokens) else parent)
+            freed += drop
+        self.evicted += freed
+        return freed
+
+    def clear(self) -> int:
+        """Evict everything that no sequence uses; returns the number of tokens."""
+        return self.evict(self.evictable)
+
+    def _walk(self, salt: str, tokens: IntArray) -> tuple[Node, int, int]:
+        """Longest match: (node, matched tokens, matched tokens inside the node if it is cut)."""
+        root = self._roots.get(salt)
+        if root is None:
+            return Node(NO_SLOTS, NO_SLOTS, None, salt), 0, 0
+        node, at = root, 0
+        while at < len(tokens):
+            child = node.children.get(int(tokens[at]))
+            if child is None:
+                break
+            same = common_length(child.tokens, tokens[at:])
+            node, at = child, at + same
+            if same < len(child.tokens):
+                return node, at, same
+        return node, at, 0
+
+    def _add_ref(self, leaf: Node) -> None:
+        self._tick += 1
+        node: Node | None = leaf
+        while node is not None:
+            if node.refs == 0:
+                self.locked += len(node.tokens)
+            node.refs += 1
+            node.last_use = self._tick
+            node = node.parent
+
+    def _split(self, node: Node, at: int) -> Node:
+        """Cut a node in two; returns the new upper one. The lower keeps its identity, so that
+        sequences which end there need not be told."""
+        upper = Node(
+            node.tokens[:at].copy(), node.slots[:at].copy(), node.parent, node.salt, node.start,
+            computed=min(node.computed, at), refs=node.refs, last_use=node.last_use,
+        )  # fmt: skip
+        assert node.parent is not None
+        node.parent.children[int(upper.tokens[0])] = upper
+        node.tokens, node.slots = node.tokens[at:].copy(), node.slots[at:].copy()
+        node.start += at
+        node.computed -= upper.computed
+        node.parent = upper
+        upper.children[int(node.tokens[0])] = node
+        self.nodes += 1
+        return upper
+
+    def _trim(self, node: Node, keep: int) -> None:
+        """Give back the slots behind the first `keep` tokens; an empty node leaves the tree."""
+        self._slots.give(node.slots[keep:])
+        self.total -= len(node.tokens) - keep
+        parent = node.parent
+        assert parent is not None
+        if not keep:
+            del parent.children[int(node.tokens[0])]
+            parent.last_use = max(parent.last_use, node.last_use)
+            self.nodes -= 1
+        node.tokens, node.slots = node.tokens[:keep].copy(), node.slots[:keep].copy()
+        node.computed = min(node.computed, keep)
+
+    def _queue(self, node: Node) -> None:
+        """Make a node evictable if it is an unused leaf; an unused empty root goes at once."""
+        if node.refs or node.children:
+            return
+        if node.parent is None:
+            self._roots.pop(node.salt, None)
+        elif len(node.tokens) and not node.queued:
+            node.queued = True
+            self._tick += 1
+            heapq.heappush(self._heap, (self._policy(node), self._tick, node))
+
+    def check(self, leaves: Iterable[Node]) -> None:
+        """Raise AssertionError where the tree breaks an invariant.
+
+        `leaves` are the nodes that the sequences hold locked, one per sequence.
+        """
+        refs: dict[int, int] = {}
+        for leaf in leaves:
+            node: Node | None = leaf
+            while node is not None:
+                refs[id(node)] = refs.get(id(node), 0) + 1
+                node = node.parent
+        queued = {id(node) for _, _, node in self._heap if node.queued}
+        total = locked = nodes = 0
+        slots: list[IntArray] = [NO_SLOTS]
+        todo = list(self._roots.values())
+        while todo:
+            node = todo.pop()
+            assert node.refs == refs.pop(id(node), 0), "references are not the sequences' paths"
+            if node.parent is None:
+                assert node.refs or node.children, "an unused root was kept"
+            else:
+                _check_node(node)
+                assert node.refs or node.children or id(node) in queued, "a leaf is never evicted"
+                nodes += 1
+                total += len(node.tokens)
+                locked += len(node.tokens) if node.refs else 0
+                slots.append(node.slots)
+            for first, child in node.children.items():
+                assert first == child.tokens[0] and child.parent is node
+                todo.append(child)
+        assert not refs, "a sequence holds a node that is not in the tree"
+        assert (self.nodes, self.total, self.locked) == (nodes, total, locked)
+        held = np.concatenate(slots)
+        assert len(np.unique(held)) == len(held), "a slot is in the tree twice"
+
+
+def _check_node(node: Node) -> None:
+    parent = node.parent
+    assert parent is not None
+    assert len(node.tokens) == len(node.slots) > 0
+    assert node.start == parent.stop and node.salt == parent.salt
+    assert 0 <= node.computed <= len(node.tokens)
+    assert parent.ready or node.computed == 0, "KV was computed before its prefix"
+    assert parent.refs >= node.refs
+    assert node.ready or node.refs, "nobody computes a node that is not ready"

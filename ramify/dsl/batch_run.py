@@ -1,0 +1,140 @@
+"""The rows of a batch: from mappings to tasks, and the results in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ramify.backend.contract import Usage
+from ramify.errors import ProgramError, Where
+from ramify.runtime import (
+    BackendLike,
+    Batch,
+    BatchFile,
+    BatchOptions,
+    Policy,
+    Result,
+    Task,
+    backends_of,
+    fingerprint,
+    row_id,
+)
+
+if TYPE_CHECKING:
+    from ramify.dsl.program import Program
+
+
+class BatchResult(Sequence[Result]):
+    """Results in the order of the rows; `by_row` maps row numbers to them.
+
+    After an interrupt, or with rows that were already in the output file, rows may be missing.
+    """
+
+    def __init__(self, by_row: Mapping[int, Result]) -> None:
+        self.by_row = dict(sorted(by_row.items()))
+        self._results = list(self.by_row.values())
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._results[key]
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    @property
+    def failed(self) -> dict[int, Exception]:
+        """Row numbers and why they failed."""
+        return {i: r.failure for i, r in self.by_row.items() if r.failure is not None}
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all rows."""
+        return sum((result.usage for result in self._results), Usage())
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} results, {len(self.failed)} failed>"
+
+
+async def arun_rows(
+    program: Program,
+    rows: Iterable[Mapping[str, Any]],
+    backend: BackendLike,
+    policy: Policy,
+    options: BatchOptions,
+    results: dict[int, Result],
+    out: str | Path | None,
+    progress: bool,
+) -> None:
+    """Run all rows; `results` fills up as they finish."""
+    backends = await asyncio.to_thread(backends_of, backend)
+    numbers: list[int] = []  # number of the row behind each task
+    marks: dict[int, tuple[str, str]] = {}
+    with ExitStack() as stack:
+        file = stack.enter_context(BatchFile(out, program.name)) if out is not None else None
+        bar = stack.enter_context(_Progress(program.name)) if progress else None
+
+        def tasks() -> Iterator[Task]:
+            for number, row in enumerate(rows):
+                if file is not None:
+                    marks[number] = (row_id(number, row), fingerprint(row))
+                    if file.has(*marks[number]):
+                        continue
+                numbers.append(number)
+                yield program.task((), _arguments(program, row, number))
+
+        def done(index: int, result: Result) -> None:
+            number = numbers[index]
+            results[number] = result
+            if file is not None:
+                file.add(*marks.pop(number), result)
+            if bar is not None:
+                bar.advance(result)
+
+        await Batch(backends, policy, options, done).run(tasks())
+
+
+def _arguments(program: Program, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise ProgramError(
+            f"row {number} is a {type(row).__name__}, not a mapping of arguments.",
+            hint=f"Write it as {{'{next(iter(program.arguments()), 'argument')}': ...}}.",
+            where=Where(program.name),
+        )
+    names = program.arguments()
+    extra = [key for key in row if key not in names and key not in ("id", "custom_id")]
+    if extra and not program.takes_any:
+        raise ProgramError(
+            f"row {number} has {extra[0]!r}, which the program does not take.",
+            hint=f"It takes: {', '.join(names)}.",
+            where=Where(program.name),
+        )
+    return {key: item for key, item in row.items() if key in names or program.takes_any}
+
+
+class _Progress:
+    """A progress line: rows done and tokens computed."""
+
+    def __init__(self, name: str) -> None:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self.name = name
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}: {task.completed:.0f} rows, {task.fields[tokens]} tokens"),
+            TimeElapsedColumn(),
+        )
+        self.tokens = 0
+        self.task = self.bar.add_task(name, total=None, tokens=0)
+
+    def __enter__(self) -> _Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.bar.stop()
+
+    def advance(self, result: Result) -> None:
+        self.tokens += result.usage.computed_tokens + result.usage.output_tokens
+        self.bar.update(self.task, advance=1, tokens=self.tokens)

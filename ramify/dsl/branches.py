@@ -1,0 +1,153 @@
+"""Groups of branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ramify.dsl.state import State
+from ramify.dsl.trace import Trace
+from ramify.dsl.value import Value
+from ramify.errors import ProgramError
+from ramify.ir import Block, First, Ref
+
+
+class Branches(Sequence[State]):
+    """Branches of one state that are known now.
+
+    `branches += piece` extends all of them, with a list one piece each, with a function
+    `piece(i)` each. `branches[name]` is the list of their values of that name.
+    """
+
+    def __init__(self, parent: State, states: list[State]) -> None:
+        self.parent = parent
+        self.states = states
+
+    def __iadd__(self, piece: Any) -> Branches:
+        if isinstance(piece, list):
+            if len(piece) != len(self.states):
+                raise ProgramError(
+                    f"{len(piece)} pieces for {len(self.states)} branches.",
+                    hint="Give one piece each, one for all, or a function of the index.",
+                    where=self.parent._trace.where(),
+                )
+            for state, own in zip(self.states, piece, strict=True):
+                state += own
+        elif callable(piece) and not isinstance(piece, Value):
+            for index, state in enumerate(self.states):
+                state += piece(index)
+        else:
+            for state in self.states:
+                state += piece
+        return self
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return [state[key] for state in self.states]
+        found = self.states[key]
+        return Branches(self.parent, found) if isinstance(key, slice) else found
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __iter__(self) -> Iterator[State]:
+        return iter(self.states)
+
+    def __enter__(self) -> Branches:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+
+class EachBranches:
+    """Branches that a node will know: those of an `each` over a value, or of `rf.first`.
+
+    `branches[name]` is the list of their values as one value. Looking at it (a loop, `len`)
+    resolves it; each item is then a mapping of names to what the branch generated.
+    """
+
+    def __init__(self, trace: Trace, parent: State, node: int, name: str) -> None:
+        self.trace = trace
+        self.parent = parent
+        self.node = node
+        self.name = name
+
+    def _value(self, *path: str | int, annotation: Any = Any) -> Value:
+        suffix = "".join(f"[{step!r}]" for step in path)
+        return Value(self.trace, Ref(self.node, path), f"{self.name}{suffix}", annotation)
+
+    def __getitem__(self, key: str | int) -> Value:
+        if isinstance(key, int):
+            return self._value(key)
+        return self._value(key, annotation=list[Any])
+
+    def __len__(self) -> int:
+        return len(self._value())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._value())
+
+    def __await__(self) -> Any:
+        return self._value().__await__()
+
+    def __ramify_operand__(self) -> Value:
+        return self._value()
+
+
+Joinable = Branches | EachBranches | State
+
+
+def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block, ...] | Ref:
+    """The blocks of branches that are joined into `state`, which they must have forked from."""
+    if isinstance(branches, EachBranches):
+        return Ref(branches.node)
+    states = [branches] if isinstance(branches, State) else list(branches)
+    blocks = []
+    for branch in states:
+        if not isinstance(branch, State):
+            raise ProgramError(
+                f"{branch!r} cannot be joined.", hint="Join branches of s.fork or s.each.",
+                where=state._trace.where(),
+            )
+        if not state._prompt.starts_with(branch._start):
+            raise ProgramError(
+                f"the branch {branch._scope!r} is not a fork of this state.",
+                hint="Join branches into the state that they were forked from.",
+                where=state._trace.where(),
+            )
+        blocks.append(Block(branch._start, branch._prompt))
+    if not blocks:
+        raise ProgramError("no branches to join.", where=state._trace.where())
+    return tuple(blocks)
+
+
+def first(k: int, branches: Branches | Sequence[State]) -> EachBranches:
+    """The first `k` branches to finish; the others are cancelled as soon as these are there.
+
+    Which ones they are depends on time, so programs with `first` are not deterministic.
+    """
+    if isinstance(branches, EachBranches):
+        raise ProgramError(
+            "first needs branches that are known now.",
+            hint="Loop over the resolved list with s.fork(len(items)), or s.each over a list.",
+            where=branches.trace.where(),
+        )
+    states = list(branches)
+    if not 1 <= k <= len(states):
+        raise ProgramError(
+            f"first {k} of {len(states)} branches.", hint=f"k must be 1 to {len(states)}."
+        )
+    trace = states[0]._trace
+    node_id = trace.graph.next_id()
+    parent = states[0]._outer or states[0]
+    trace.graph.add(
+        First(
+            id=node_id,
+            name=f"first {k}",
+            scope=parent._scope,
+            k=k,
+            branches=tuple(state.as_branch() for state in states),
+        )
+    )
+    return EachBranches(trace, parent, node_id, f"first {k}")

@@ -1,0 +1,177 @@
+"""Operations that are appended to a state: generate, select, and messages of roles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ramify.dsl.trace import current
+from ramify.dsl.typed import constraint_of
+from ramify.errors import ProgramError, RamifyError
+from ramify.ir import Constraint, Role, Sampling
+from ramify.ir.nodes import SelectMethod
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something to append; it becomes a node of the state that it is appended to."""
+
+    name: str
+
+    def __format__(self, spec: str) -> str:
+        return current(f"rf.{type(self).__name__.lower()}").mark(self, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Gen(Operation):
+    sampling: Sampling
+    constraint: Constraint | None = None
+    parse: Callable[[str], Any] | None = field(default=None, repr=False)
+    annotation: Any = str
+    samples: int = 1
+    model: str = ""
+    organize: str = "sequential"
+
+    __format__ = Operation.__format__
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Operation):
+    options: tuple[str, ...]
+    method: SelectMethod = "normalized"
+    model: str = ""
+
+    __format__ = Operation.__format__
+
+
+@dataclass(frozen=True, slots=True)
+class Measure(Operation):
+    continuations: tuple[str, ...]
+    model: str = ""
+
+    __format__ = Operation.__format__
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Pieces inside one message of a role."""
+
+    role: Role
+    pieces: tuple[Any, ...]
+
+
+def system(*pieces: Any) -> Message:
+    """A system message."""
+    return Message("system", pieces)
+
+
+def user(*pieces: Any) -> Message:
+    """A user message."""
+    return Message("user", pieces)
+
+
+def assistant(*pieces: Any) -> Message:
+    """An assistant message; usually around an `rf.gen`."""
+    return Message("assistant", pieces)
+
+
+def tool(*pieces: Any) -> Message:
+    """A message with a tool's result."""
+    return Message("tool", pieces)
+
+
+def gen(
+    name: str = "",
+    *,
+    regex: str | None = None,
+    schema: Any = None,
+    grammar: str | None = None,
+    choices: Sequence[str] | None = None,
+    n: int = 1,
+    model: str = "",
+    organize: str = "sequential",
+    **sampling: Any,
+) -> Gen:
+    """Generate text here.
+
+    One of `regex` (the whole answer matches), `schema` (a pydantic model, a type, or a JSON
+    schema; the value is typed), `grammar` (Lark) or `choices` constrains the answer. `n` samples
+    make the value a list. `model` names one of the run's backends. `organize="skeleton"` writes
+    the answer as a skeleton with its points side by side (`rf.patterns.skeleton_of_thought`).
+    `sampling` are the fields of `rf.Sampling`: max_tokens, stop, temperature, seed, top_p ...
+
+    Raises ProgramError or ConstraintError for options that cannot mean anything.
+    """
+    try:
+        return _gen(name, regex, schema, grammar, choices, n, model, organize, sampling)
+    except RamifyError as error:
+        error.at(node=name)
+        raise
+
+
+def _gen(
+    name: str,
+    regex: str | None,
+    schema: Any,
+    grammar: str | None,
+    choices: Sequence[str] | None,
+    n: int,
+    model: str,
+    organize: str,
+    sampling: dict[str, Any],
+) -> Gen:
+    constraint, parse, annotation = constraint_of(regex, schema, grammar, choices)
+    if n < 1:
+        raise ProgramError(f"n={n} is not allowed.", hint="It must be at least 1.")
+    if n > 1 and sampling.get("temperature", 0.0) == 0:
+        raise ProgramError(
+            f"n={n} samples at temperature 0 would all be the same.", hint="Set temperature=."
+        )
+    if organize not in ("sequential", "skeleton"):
+        raise ProgramError(
+            f"organize={organize!r} is unknown.", hint="Choose 'sequential' or 'skeleton'."
+        )
+    if organize != "sequential" and (constraint is not None or n > 1):
+        raise ProgramError(
+            f"organize={organize!r} cannot be combined with a constraint or n > 1.",
+            hint="Leave one of them out.",
+        )
+    options = Sampling.of(**sampling)
+    if n > 1:
+        annotation = list[annotation]
+    return Gen(name, options, constraint, parse, annotation, n, model, organize)
+
+
+def select(
+    name: str = "",
+    options: Sequence[str] = (),
+    *,
+    method: SelectMethod = "normalized",
+    model: str = "",
+) -> Choose:
+    """Choose the most likely of `options`; all of them are scored in one pass.
+
+    `method`: "normalized" (mean log-probability per token), "likelihood" (sum), "greedy" (the
+    first differing token decides).
+    """
+    if isinstance(options, str) or not options or not all(isinstance(o, str) and o for o in options):
+        raise ProgramError(
+            f"select needs a list of non-empty strings, not {options!r}.",
+            hint='rf.select("name", ["yes", "no"]).',
+        )
+    if method not in ("normalized", "likelihood", "greedy"):
+        raise ProgramError(
+            f"method={method!r} is unknown.", hint="Choose normalized, likelihood or greedy."
+        )
+    return Choose(name, tuple(options), method, model)
+
+
+def score(name: str, continuations: Sequence[str], *, model: str = "") -> Measure:
+    """Log-probabilities of continuations here, as a list of floats; appends nothing."""
+    if isinstance(continuations, str) or not continuations or not all(continuations):
+        raise ProgramError(
+            f"score needs a list of non-empty strings, not {continuations!r}.",
+            hint='rf.score("name", [" yes", " no"]).',
+        )
+    return Measure(name, tuple(continuations), model)

@@ -1,0 +1,285 @@
+"""Programs: functions whose first argument is a state, run on a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ramify.dsl.batch_run import BatchResult, arun_rows
+from ramify.dsl.look import TraceStopped
+from ramify.dsl.state import State
+from ramify.dsl.trace import Trace, current_or_none
+from ramify.errors import ProgramError, Where
+from ramify.ir import Operand, Prompt, Ref
+from ramify.planner import Context, Options, PassNote, Plan
+from ramify.planner import plan as make_plan
+from ramify.runtime import (
+    AsyncStream,
+    BackendLike,
+    BatchOptions,
+    Policy,
+    Resolver,
+    Result,
+    Sink,
+    Stream,
+    Task,
+    backends_of,
+    execute,
+    run_async,
+    run_sync,
+)
+
+_RESERVED = ("backend", "policy")
+
+
+class Program:
+    """A function that was marked `@program`.
+
+    Its first argument is the state; the others are the program's arguments. It must return what
+    it is for: a value, text with values, a list or dict of them, or the state.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.name = getattr(function, "__name__", "program")
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = inspect.signature(function)
+        names = list(self.signature.parameters)
+        if not names:
+            raise ProgramError(
+                "a program needs a first argument for its state.",
+                hint=f"def {self.name}(s, ...).",
+                where=Where(self.name),
+            )
+        taken = [name for name in names[1:] if name in _RESERVED]
+        if taken:
+            raise ProgramError(
+                f"the argument name {taken[0]!r} is used by run() itself.",
+                hint="Rename the argument.",
+                where=Where(self.name),
+            )
+        functools.update_wrapper(self, function)
+
+    def arguments(self) -> list[str]:
+        """The names of the program's arguments, without the state."""
+        return list(self.signature.parameters)[1:]
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether the program takes arguments of any name (**kwargs)."""
+        kinds = [parameter.kind for parameter in self.signature.parameters.values()]
+        return inspect.Parameter.VAR_KEYWORD in kinds
+
+    # as part of another program
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Inside a program: a sub-program with a prompt of its own; returns what it returns."""
+        trace = current_or_none()
+        if trace is None:
+            raise ProgramError(
+                "a program is not called like a function.",
+                hint=f"{self.name}.run(...), or call it inside another program.",
+                where=Where(self.name),
+            )
+        state = State(trace, Prompt(), f"{trace.program}/{self.name}")
+        bound = self._bound(state, args, kwargs)
+        if self.is_async:
+            return self._awaited(bound)
+        return self._returned(self.function(*bound.args, **bound.kwargs), state)
+
+    async def _awaited(self, bound: inspect.BoundArguments) -> Any:
+        return self._returned(await self.function(*bound.args, **bound.kwargs), bound.args[0])
+
+    def _bound(self, state: State, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        try:
+            return self.signature.bind(state, *args, **kwargs)
+        except TypeError as error:
+            raise ProgramError(
+                f"wrong arguments: {error}.",
+                hint=f"It takes {self.signature}, without the state.",
+                where=Where(self.name),
+            ) from error
+
+    def _returned(self, value: Any, state: State) -> Any:
+        if value is None:
+            known = ", ".join(state.names())
+            way = f'return s["{state.names()[-1]}"]' if known else "return a value or the state"
+            raise ProgramError(
+                "the program returned nothing.",
+                hint=f"End it with `{way}`.",
+                where=Where(self.name),
+            )
+        return value
+
+    # tracing
+
+    def task(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Task:
+        """One run of this program, ready for the runtime."""
+        trace = Trace(self.name, is_async=self.is_async)
+        state = State(trace, Prompt(), self.name)
+        bound = self._bound(state, args, kwargs)
+
+        def body(resolver: Resolver | None) -> Operand:
+            trace.resolver = resolver
+            with trace.active():
+                value = self._returned(self.function(*bound.args, **bound.kwargs), state)
+                return trace.lower(value)
+
+        async def abody(resolver: Resolver | None) -> Operand:
+            trace.resolver = resolver
+            with trace.active():
+                value = self._returned(await self.function(*bound.args, **bound.kwargs), state)
+                return trace.lower(value)
+
+        def variables() -> dict[str, Ref]:
+            return {name: value.ref for name, value in state._names.items()}
+
+        return Task(
+            self.name,
+            trace.graph,
+            abody if self.is_async else body,
+            is_async=self.is_async,
+            variables=variables,
+        )
+
+    def compile(self, *args: Any, backend: BackendLike = None, **kwargs: Any) -> Plan:
+        """The plan of a run, without running it: up to the first value that the program looks at.
+
+        Without a backend the plan's times and token counts are rough defaults.
+        """
+        task = self.task(args, kwargs)
+        note = ""
+        try:
+            if self.is_async:
+                value = run_sync(task.body(None))  # type: ignore[arg-type]
+            else:
+                value = task.body(None)  # type: ignore[arg-type]
+            task.graph.outputs = (value,)
+        except TraceStopped as stopped:
+            note = f"the program looks at {stopped.name!r} here; the rest is planned when it is known"
+            task.graph.outputs = tuple(Ref(node) for node in task.graph.nodes)
+        context = Context()
+        if backend is not None:
+            backends = backends_of(backend)
+            encode = backends[""].renderer.tokenizer.encode
+            profiles = {name: one.profile() for name, one in backends.items()}
+            context = Context(profiles=profiles, count=lambda text: len(encode(text)))
+        plan = make_plan(task.graph, context, Options())
+        if note:
+            plan.notes = (*plan.notes, PassNote("trace", "exact", 0, note))
+        return plan
+
+    def explain(self, *args: Any, backend: BackendLike = None, **kwargs: Any) -> str:
+        """The plan as a table."""
+        return self.compile(*args, backend=backend, **kwargs).explain()
+
+    # running
+
+    def run(
+        self, *args: Any, backend: BackendLike = None, policy: Policy | None = None, **kwargs: Any
+    ) -> Result:
+        """Run the program and wait for its result. Works inside a running event loop, too."""
+        return run_sync(self._execute(args, kwargs, backend, policy))
+
+    async def arun(
+        self, *args: Any, backend: BackendLike = None, policy: Policy | None = None, **kwargs: Any
+    ) -> Result:
+        """Run the program; an async program's own code runs on the caller's loop."""
+        home = asyncio.get_running_loop()
+        return await run_async(self._execute(args, kwargs, backend, policy, home=home))
+
+    def stream(
+        self, *args: Any, backend: BackendLike = None, policy: Policy | None = None, **kwargs: Any
+    ) -> Stream:
+        """Run the program and watch: iterate over events, or over `.text(name)`."""
+        return Stream(lambda sink: self._execute(args, kwargs, backend, policy, sink=sink))
+
+    def astream(
+        self, *args: Any, backend: BackendLike = None, policy: Policy | None = None, **kwargs: Any
+    ) -> AsyncStream:
+        """The same for async code; call it where a loop is running."""
+        home = asyncio.get_running_loop()
+        return AsyncStream(
+            lambda sink: self._execute(args, kwargs, backend, policy, sink=sink, home=home)
+        )
+
+    async def _execute(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        backend: BackendLike,
+        policy: Policy | None,
+        *,
+        sink: Sink | None = None,
+        home: asyncio.AbstractEventLoop | None = None,
+    ) -> Result:
+        backends = await asyncio.to_thread(backends_of, backend)
+        task = self.task(args, kwargs)
+        return await execute(task, backends, policy or Policy(), sink=sink, home=home)
+
+    def run_batch(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        backend: BackendLike = None,
+        policy: Policy | None = None,
+        concurrency: int = 64,
+        window: int = 256,
+        explain: bool = False,
+        out: str | Path | None = None,
+        progress: bool = False,
+    ) -> BatchResult:
+        """Run the program once per row; a row is a mapping of the program's arguments.
+
+        A failed row stops nobody else: its result raises when it is read. With `out`, finished
+        rows are appended to that JSONL file as they come, and rows that are in it already are
+        skipped. An interrupt raises BatchInterruptedError, which carries the finished rows.
+        """
+        results: dict[int, Result] = {}
+        options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
+        work = arun_rows(self, rows, backend, policy or Policy(), options, results, out, progress)
+        try:
+            run_sync(work)
+        except KeyboardInterrupt:
+            raise BatchInterruptedError(self.name, BatchResult(results)) from None
+        return BatchResult(results)
+
+    async def arun_batch(
+        self,
+        rows: Iterable[Mapping[str, Any]],
+        *,
+        backend: BackendLike = None,
+        policy: Policy | None = None,
+        concurrency: int = 64,
+        window: int = 256,
+        explain: bool = False,
+        out: str | Path | None = None,
+        progress: bool = False,
+    ) -> BatchResult:
+        """The same for async code."""
+        results: dict[int, Result] = {}
+        options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
+        await run_async(
+            arun_rows(self, rows, backend, policy or Policy(), options, results, out, progress)
+        )
+        return BatchResult(results)
+
+    def __repr__(self) -> str:
+        return f"<program {self.name}{self.signature}>"
+
+
+class BatchInterruptedError(KeyboardInterrupt):
+    """A batch was interrupted; `results` has the rows that were finished."""
+
+    def __init__(self, program: str, results: BatchResult) -> None:
+        super().__init__(f"batch of {program!r} interrupted with {len(results)} rows finished")
+        self.results = results
+
+
+def program(function: Callable[..., Any]) -> Program:
+    """Mark a function as a program; see Program."""
+    return Program(function)

@@ -1,0 +1,310 @@
+"""The state `s` of a program: a prompt that grows, and the values generated in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ramify.dsl.operations import Choose, Gen, Measure, Message, Operation
+from ramify.dsl.trace import Trace
+from ramify.dsl.value import Value
+from ramify.errors import DuplicateNameError, ProgramError, UnknownVariableError
+from ramify.ir import (
+    Answer,
+    Block,
+    Branch,
+    Close,
+    Generate,
+    JoinMode,
+    Open,
+    Parallel,
+    Prompt,
+    Ref,
+    Role,
+    Score,
+    Segment,
+    Select,
+    Text,
+    View,
+)
+
+if TYPE_CHECKING:
+    from ramify.dsl.branches import Branches, EachBranches, Joinable
+
+
+class State:
+    """A prompt under construction.
+
+    `s += ...` extends the prompt with strings, f-strings, values, operations and messages (several
+    at once as a list). `s[name]` is the value of that name. A forked state shares everything that
+    came before the fork.
+    """
+
+    def __init__(
+        self, trace: Trace, prompt: Prompt, scope: str, outer: State | None = None
+    ) -> None:
+        self._trace = trace
+        self._prompt = prompt
+        self._start = prompt  # where this state was forked
+        self._scope = scope
+        self._outer = outer
+        self._names: dict[str, Value] = {}
+        self._role: Role | None = None
+        self._forks = 0
+
+    # extending the prompt
+
+    def __iadd__(self, piece: Any) -> State:
+        segments: list[Segment] = []
+        self._collect(piece, segments)
+        self._extend(segments)
+        return self
+
+    def append(self, *pieces: Any) -> State:
+        """The same as `s += [*pieces]`; returns the state."""
+        self += list(pieces)
+        return self
+
+    def _collect(self, piece: Any, segments: list[Segment]) -> None:
+        """Turn a piece into segments; operations flush first, as they read the prompt."""
+        if isinstance(piece, str):
+            for part in self._trace.split(piece):
+                if isinstance(part, str):
+                    segments.append(Text((part,)))
+                else:
+                    self._collect(part, segments)
+        elif isinstance(piece, Value):
+            segments.append(self._trace.own(piece))
+        elif isinstance(piece, Message):
+            self._message(piece, segments)
+        elif isinstance(piece, Operation):
+            self._extend(segments)
+            segments.clear()
+            self._operate(piece)
+        elif isinstance(piece, (list, tuple)):
+            for part in piece:
+                self._collect(part, segments)
+        elif piece is None or type(piece).__str__ is object.__str__ or callable(piece):
+            raise ProgramError(
+                f"{type(piece).__name__} {piece!r} cannot become part of a prompt.",
+                hint="Append text, values, operations or messages.",
+                where=self._trace.where(),
+            )
+        else:
+            lowered = self._trace.lower(piece)
+            segments.append(lowered if isinstance(lowered, Ref) else Text((str(piece),)))
+
+    def _message(self, message: Message, segments: list[Segment]) -> None:
+        if self._role is not None:
+            raise ProgramError(
+                f"a {message.role} message inside a {self._role} message.",
+                hint="Append them one after the other.",
+                where=self._trace.where(),
+            )
+        self._role = message.role
+        segments.append(Open(message.role))
+        try:
+            for piece in message.pieces:
+                self._collect(piece, segments)
+        finally:
+            self._role = None
+        segments.append(Close(message.role))
+
+    def _extend(self, segments: list[Segment]) -> None:
+        """Append segments; neighbouring texts of one append are one text."""
+        texts: list[str] = []
+        for segment in segments:
+            if type(segment) is Text:
+                texts.extend(segment.parts)
+                continue
+            if texts:
+                self._prompt = Prompt(self._prompt, Text(("".join(texts),)))
+                texts = []
+            self._prompt = Prompt(self._prompt, segment)
+        if texts:
+            self._prompt = Prompt(self._prompt, Text(("".join(texts),)))
+
+    def _operate(self, piece: Operation) -> None:
+        if piece.name and piece.name in self._names:
+            raise DuplicateNameError(
+                f"the name {piece.name!r} is used twice on one state.",
+                hint="Use another name, a fork, or no name.",
+                where=self._trace.where(piece.name),
+            )
+        if isinstance(piece, Gen) and piece.organize == "skeleton":
+            from ramify.dsl.patterns.skeleton_of_thought import organized
+
+            value = organized(self, piece)
+        else:
+            value = self._node(piece)
+        if piece.name:
+            self._names[piece.name] = value
+
+    def _node(self, piece: Operation) -> Value:
+        graph = self._trace.graph
+        node_id = graph.next_id()
+        common: dict[str, Any] = {
+            "id": node_id, "name": piece.name, "scope": self._scope, "prompt": self._prompt
+        }
+        annotation: Any = str
+        if isinstance(piece, Gen):
+            graph.add(
+                Generate(
+                    **common,
+                    model=piece.model,
+                    sampling=piece.sampling,
+                    constraint=piece.constraint,
+                    parse=piece.parse,
+                    samples=piece.samples,
+                )
+            )
+            annotation = piece.annotation
+        elif isinstance(piece, Choose):
+            graph.add(
+                Select(**common, model=piece.model, options=piece.options, method=piece.method)
+            )
+        elif isinstance(piece, Measure):
+            graph.add(Score(**common, model=piece.model, continuations=piece.continuations))
+            return Value(self._trace, Ref(node_id), piece.name, list[float])
+        value = Value(self._trace, Ref(node_id), piece.name or f"value#{node_id}", annotation)
+        if isinstance(piece, Gen) and piece.samples > 1:
+            return value  # several answers: none of them is the one that the prompt goes on with
+        self._prompt = Prompt(self._prompt, Answer(node_id))
+        return value
+
+    # reading
+
+    def __getitem__(self, name: str) -> Value:
+        state: State | None = self
+        while state is not None:
+            found = state._names.get(name)
+            if found is not None:
+                return found
+            state = state._outer
+        known = ", ".join(self.names()) or "none yet"
+        raise UnknownVariableError(
+            f"there is no variable {name!r}.",
+            hint=f"Known here: {known}.",
+            where=self._trace.where(),
+        )
+
+    def __setitem__(self, name: str, item: Any) -> None:
+        """Give a value, or something already known, a name."""
+        if name in self._names:
+            raise DuplicateNameError(
+                f"the name {name!r} is used twice on one state.",
+                hint="Use another name.",
+                where=self._trace.where(name),
+            )
+        from ramify.dsl.functions import as_value
+
+        self._names[name] = as_value(self._trace, item, name)
+
+    def __contains__(self, name: str) -> bool:
+        state: State | None = self
+        while state is not None:
+            if name in state._names:
+                return True
+            state = state._outer
+        return False
+
+    def names(self) -> list[str]:
+        """The names that `s[name]` knows, nearest first."""
+        found: dict[str, None] = {}
+        state: State | None = self
+        while state is not None:
+            found.update(dict.fromkeys(state._names))
+            state = state._outer
+        return list(found)
+
+    def text(self) -> Value:
+        """The whole prompt so far as text, without control tokens; a value."""
+        return self._view("text", str)
+
+    def messages(self) -> Value:
+        """The prompt so far as a list of {"role", "content"}; a value."""
+        return self._view("messages", list[dict[str, str]])
+
+    def _view(self, kind: Any, annotation: Any) -> Value:
+        node_id = self._trace.graph.next_id()
+        self._trace.graph.add(
+            View(id=node_id, scope=self._scope, prompt=self._prompt, kind=kind)
+        )
+        return Value(self._trace, Ref(node_id), f"s.{kind}()", annotation)
+
+    def __ramify_operand__(self) -> Value:
+        return self.text()
+
+    # branches
+
+    def fork(self, n: int | None = None) -> Any:
+        """`n` branches that share the prompt; without `n`, one branch, also as a `with` block."""
+        from ramify.dsl.branches import Branches
+
+        if n is None:
+            return self._branch("fork")
+        if n < 1:
+            raise ProgramError(
+                f"fork({n}) makes no branch.", hint="At least 1.", where=self._trace.where()
+            )
+        return Branches(self, [self._branch(f"[{i}]") for i in range(n)])
+
+    def _branch(self, label: str) -> State:
+        self._forks += 1
+        joint = "" if label.startswith("[") else "/"
+        return State(self._trace, self._prompt, f"{self._scope}{joint}{label}", self)
+
+    def before_message(self, what: str) -> State:
+        """A branch from before the assistant message that is open and still empty here."""
+        tip = self._prompt
+        if type(tip.segment) is not Open or self._role != "assistant" or tip.parent is None:
+            raise ProgramError(
+                f"{what} needs an assistant message of its own.",
+                hint="Write s += rf.assistant(rf.gen(...)) with nothing else in the message.",
+                where=self._trace.where(),
+            )
+        return State(self._trace, tip.parent, f"{self._scope}/organized", self)
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def each(
+        self, items: Any, body: Callable[..., Any], *, limit: int | None = None
+    ) -> Branches | EachBranches:
+        """One branch of this state per item: `body(branch, item)` is traced for each.
+
+        A list is fanned out now; a value, as soon as it is known. Items over `limit` are left out.
+        """
+        from ramify.dsl.fan_out import each
+
+        return each(self, items, body, limit)
+
+    def join(self, branches: Joinable | Sequence[State], mode: JoinMode = "text") -> State:
+        """Append what the branches appended, in order.
+
+        `mode="text"` is the ordinary prompt. `mode="kv"` makes them parallel blocks, which do not
+        see each other and are not computed again (plain text where the backend cannot).
+        """
+        from ramify.dsl.branches import blocks_of
+
+        if mode not in ("text", "kv"):
+            raise ProgramError(
+                f"mode={mode!r} is unknown.", hint="Choose 'text' or 'kv'.",
+                where=self._trace.where(),
+            )
+        self._prompt = Prompt(self._prompt, Parallel(blocks_of(self, branches), mode))
+        return self
+
+    def as_branch(self) -> Branch:
+        """What this branch has appended and named so far."""
+        names = tuple((name, value.ref) for name, value in self._names.items())
+        return Branch(Block(self._start, self._prompt), names)
+
+    def __iter__(self) -> Iterator[Any]:
+        raise ProgramError("a state cannot be iterated.", hint="Use s.each(...) or s.fork(n).")
+
+    def __repr__(self) -> str:
+        return f"<state {self._scope!r}: {len(self._prompt)} segments, {', '.join(self._names)}>"

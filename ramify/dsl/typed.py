@@ -1,0 +1,74 @@
+"""Typed answers: from a schema to a constraint, a parser, and the type of the value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from ramify.errors import ConstraintError, ProgramError
+from ramify.ir import Constraint
+
+
+class Outline(BaseModel):
+    """A list of points: what `rf.gen(name, schema=rf.Outline)` gives."""
+
+    points: list[str]
+
+
+def constraint_of(
+    regex: str | None, schema: Any, grammar: str | None, choices: Any
+) -> tuple[Constraint | None, Callable[[str], Any] | None, Any]:
+    """The constraint of a `gen`, the parser of its text, and the annotation of its value.
+
+    Raises ProgramError where more than one is given, ConstraintError where one is invalid.
+    """
+    pairs = {"regex": regex, "schema": schema, "grammar": grammar, "choices": choices}
+    given = [name for name, value in pairs.items() if value is not None]
+    if len(given) > 1:
+        raise ProgramError(f"{' and '.join(given)} at once.", hint="Give one of them.")
+    if regex is not None:
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise ConstraintError(
+                f"the regex {regex!r} is invalid: {error}.", hint="Python's re reads it."
+            ) from error
+        return Constraint("regex", regex), None, str
+    if grammar is not None:
+        return Constraint("grammar", grammar), None, str
+    if choices is not None:
+        return Constraint("choices", choices=tuple(str(choice) for choice in choices)), None, str
+    if schema is not None:
+        return _schema(schema)
+    return None, None, str
+
+
+def _schema(schema: Any) -> tuple[Constraint, Callable[[str], Any], Any]:
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except ValueError as error:
+            raise ConstraintError(
+                f"the schema {schema[:60]!r} is not JSON: {error}.",
+                hint="Give a JSON schema, a dict, a pydantic model or a type.",
+            ) from error
+    if isinstance(schema, dict):
+        return Constraint("schema", _compact(schema)), json.loads, Any
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(schema)
+        text = _compact(adapter.json_schema())
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema) as error:
+        raise ConstraintError(
+            f"no schema can be made from {schema!r}.",
+            hint="Give a JSON schema, a dict, a pydantic model or a type.",
+        ) from error
+    return Constraint("schema", text), adapter.validate_json, schema
+
+
+def _compact(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,163 @@
+"""A value: something that a node will give, used before it exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from ramify.dsl.trace import Trace
+from ramify.errors import ValueUseError
+from ramify.ir import Ref
+
+
+class Value:
+    """Text or data that does not exist yet.
+
+    Put it into an f-string or a message and it stays a value. Look at it (`str(v)`, `if v == ..`,
+    a loop over it; `await v` in async programs) and just what it needs is run. A value with a
+    schema has the schema's fields and items, which are values too.
+    """
+
+    __slots__ = ("annotation", "name", "ref", "trace")
+    __hash__ = None  # type: ignore[assignment]  # equality looks at the value
+
+    def __init__(self, trace: Trace, ref: Ref, name: str, annotation: Any = str) -> None:
+        self.trace = trace
+        self.ref = ref
+        self.name = name
+        self.annotation = annotation
+
+    # staying a value
+
+    def __format__(self, spec: str) -> str:
+        if spec:
+            raise ValueUseError(
+                f"{self.name!r} cannot be formatted with {spec!r}: it does not exist yet.",
+                hint=f"Resolve it first: f\"{{str({self.name}):{spec}}}\".",
+                where=self.trace.where(),
+            )
+        return self.trace.mark(self, self.name)
+
+    def __add__(self, other: Any) -> str:
+        return f"{self}{other}"
+
+    def __radd__(self, other: Any) -> str:
+        return f"{other}{self}"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        known = fields_of(self.annotation)
+        if known is None and self.annotation is not Any:
+            raise ValueUseError(
+                f"{self.name!r} has no .{name}: it is text that does not exist yet.",
+                hint=f"Resolve it first: str(value).{name}.",
+                where=self.trace.where(self.name),
+            )
+        if known is not None and name not in known:
+            raise ValueUseError(
+                f"{self.name!r} has no field {name!r}.",
+                hint=f"Its schema has: {', '.join(known)}.",
+                where=self.trace.where(self.name),
+            )
+        return self._part(name, known[name] if known else Any, f"{self.name}.{name}")
+
+    def __getitem__(self, key: str | int) -> Value:
+        if self.annotation is str or not isinstance(key, (str, int)) or isinstance(key, bool):
+            raise ValueUseError(
+                f"{self.name!r} cannot be indexed with {key!r}: it does not exist yet.",
+                hint=f"Resolve it first: str(value)[{key!r}].",
+                where=self.trace.where(self.name),
+            )
+        return self._part(key, item_of(self.annotation, key), f"{self.name}[{key!r}]")
+
+    def _part(self, step: str | int, annotation: Any, name: str) -> Value:
+        return Value(self.trace, Ref(self.ref.node, (*self.ref.path, step)), name, annotation)
+
+    # being looked at
+
+    def resolve(self) -> Any:
+        """The value itself; runs what it needs and waits."""
+        from ramify.dsl.look import look
+
+        return look(self.trace, [self.ref], self.name)[0]
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        from ramify.dsl.look import alook
+
+        found = yield from alook(self.trace, [self.ref], self.name).__await__()
+        return found[0]
+
+    def __str__(self) -> str:
+        from ramify.runtime.outcome import text_of
+
+        return text_of(self.resolve())
+
+    def __bool__(self) -> bool:
+        return bool(self.resolve())
+
+    def __int__(self) -> int:
+        return int(self.resolve())
+
+    def __float__(self) -> float:
+        return float(self.resolve())
+
+    def __len__(self) -> int:
+        return len(self.resolve())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.resolve())
+
+    def __contains__(self, item: Any) -> bool:
+        return item in self.resolve()
+
+    def __eq__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a == b))
+
+    def __ne__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a != b))
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a < b))
+
+    def __le__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a <= b))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a > b))
+
+    def __ge__(self, other: Any) -> bool:
+        return bool(self._compare(other, lambda a, b: a >= b))
+
+    def _compare(self, other: Any, test: Callable[[Any, Any], Any]) -> Any:
+        return test(self.resolve(), other.resolve() if isinstance(other, Value) else other)
+
+    def __repr__(self) -> str:
+        return f"<value {self.name!r} of {self.trace.program!r}>"
+
+
+def fields_of(annotation: Any) -> dict[str, Any] | None:
+    """Field names and types of a schema with fields; None where it has none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {name: field.annotation for name, field in annotation.model_fields.items()}
+    if hasattr(annotation, "__dataclass_fields__"):
+        return {name: field.type for name, field in annotation.__dataclass_fields__.items()}
+    if get_origin(annotation) in (Union, UnionType):
+        some = [part for part in get_args(annotation) if part is not type(None)]
+        return fields_of(some[0]) if len(some) == 1 else None
+    return None
+
+
+def item_of(annotation: Any, key: str | int) -> Any:
+    """The type of an item of a schema; Any where it is not known."""
+    arguments = get_args(annotation)
+    if get_origin(annotation) is list and arguments:
+        return arguments[0]
+    if get_origin(annotation) is dict and len(arguments) == 2:
+        return arguments[1]
+    if get_origin(annotation) is tuple and arguments and isinstance(key, int):
+        return arguments[0] if arguments[-1] is Ellipsis else arguments[key]
+    return Any

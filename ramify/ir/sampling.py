@@ -1,0 +1,100 @@
+"""How tokens are chosen: one dataclass for the language, the graph and every backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from ramify.errors import ConstraintError, ProgramError
+
+ConstraintKind = Literal["regex", "schema", "grammar", "choices"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """Sampling options; the defaults decode greedily.
+
+    A new option is one line here: `rf.gen`, the graph and the backends all read this class.
+    """
+
+    max_tokens: int = 128
+    min_tokens: int = 0
+    temperature: float = 0.0  # 0 is greedy; every other option of chance is then unused
+    top_p: float = 1.0
+    top_k: int = 0  # 0 keeps all
+    min_p: float = 0.0
+    seed: int | None = None  # None with temperature > 0: the runtime draws one and reports it
+    stop: tuple[str, ...] = ()  # the text ends before the first of these
+    stop_ids: tuple[int, ...] = ()
+    ignore_end: bool = False  # go on past the model's end token
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logprobs: int = 0  # report this many top log-probabilities per token
+
+    def __post_init__(self) -> None:
+        for name, ok, need in (
+            ("max_tokens", self.max_tokens >= 1, "at least 1"),
+            ("min_tokens", 0 <= self.min_tokens <= self.max_tokens, "0 to max_tokens"),
+            ("temperature", self.temperature >= 0, "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "over 0, at most 1"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("min_p", 0 <= self.min_p < 1, "0 to below 1"),
+            ("repetition_penalty", self.repetition_penalty > 0, "over 0"),
+            ("stop", all(self.stop), "non-empty strings"),
+        ):
+            if not ok:
+                value = getattr(self, name)
+                raise ProgramError(f"{name}={value!r} is not allowed.", hint=f"It must be {need}.")
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same prompt always gives the same tokens."""
+        return self.temperature == 0 or self.seed is not None
+
+    @classmethod
+    def of(cls, **options: Any) -> Sampling:
+        """Build from keyword options as a program writes them; `stop` may be one string."""
+        unknown = [name for name in options if name not in SAMPLING_OPTIONS]
+        if unknown:
+            near = get_close_matches(unknown[0], SAMPLING_OPTIONS, 1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(SAMPLING_OPTIONS)}."
+            raise ProgramError(f"unknown sampling option {unknown[0]!r}.", hint=hint)
+        stop = options.get("stop", ())
+        if stop is None:
+            options["stop"] = ()
+        elif isinstance(stop, str):
+            options["stop"] = (stop,)
+        elif not isinstance(stop, tuple):
+            options["stop"] = tuple(stop)
+        return cls(**options)
+
+
+SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the generated text must look like.
+
+    `text` is the regex (whole answer must match), the JSON schema as compact JSON with sorted
+    keys, or the grammar in Lark syntax; `choices` holds the options of kind "choices".
+    """
+
+    kind: ConstraintKind
+    text: str = ""
+    choices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "choices":
+            if not self.choices or not all(self.choices):
+                raise ConstraintError(
+                    "choices must be a non-empty list of non-empty strings.",
+                    hint=f"Got {self.choices!r}.",
+                )
+            if len(set(self.choices)) != len(self.choices):
+                raise ConstraintError("choices repeat.", hint=f"Got {self.choices!r}.")
+        elif not self.text:
+            raise ConstraintError(f"the {self.kind} is empty.", hint="Leave it out instead.")

@@ -1,0 +1,313 @@
+"""Doing one node: a function per kind of work."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ramify.backend.contract import Backend, Delta, Request, TokenPrompt, Usage
+from ramify.backend.views import messages_view, text_view
+from ramify.errors import CapabilityError, ConstraintError, ProgramError, RamifyError
+from ramify.ir import (
+    Alias,
+    Branch,
+    Call,
+    Compress,
+    Each,
+    First,
+    Generate,
+    Node,
+    Ref,
+    Rerank,
+    Retrieve,
+    Sampling,
+    Score,
+    Select,
+    View,
+)
+from ramify.runtime.choose import choose
+from ramify.runtime.outcome import Branches, Outcome, text_of
+from ramify.runtime.threads import in_thread
+
+if TYPE_CHECKING:
+    from ramify.runtime.run import Run
+
+
+async def perform(run: Run, node: Node) -> Outcome:
+    """Do the work of a node, again where the retry policy allows it."""
+    attempt = 1
+    while True:
+        try:
+            return await _WORK[type(node)](run, node)
+        except Exception as error:
+            if not run.policy.retry.allows(error, attempt):
+                raise
+            run.emit("retried", node, str(error))
+            await asyncio.sleep(run.policy.retry.wait_s(attempt))
+            attempt += 1
+
+
+def _label(run: Run, node: Node) -> str:
+    return f"{node.scope or run.graph.program}/{node.label}"
+
+
+async def _generate(run: Run, node: Generate) -> Outcome:
+    backend = run.backend(node)
+    if node.constraint is not None:
+        kind = node.constraint.kind
+        if kind not in backend.capabilities.constraints:
+            able = ", ".join(sorted(backend.capabilities.constraints)) or "none"
+            raise CapabilityError(
+                f"backend {backend.name!r} cannot enforce a {kind}.",
+                hint=f"It can enforce: {able}. The embedded engine ('radix:PATH') has all of them.",
+            )
+    prompt = run.rendering(node.model, backend).render(node.prompt)
+    sampling = node.sampling
+    if not sampling.deterministic:
+        sampling = replace(sampling, seed=random.getrandbits(31))
+    if node.samples == 1:
+        outcome = await _one_sample(run, node, backend, prompt, sampling, stream=True)
+    else:
+        seeds = [_seeded(sampling, i) for i in range(node.samples)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(_one_sample(run, node, backend, prompt, s, stream=False))
+                    for s in seeds
+                ]
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        parts = [task.result() for task in tasks]
+        outcome = Outcome(
+            value=[part.value for part in parts],
+            usage=sum((part.usage for part in parts), Usage()),
+        )
+    if node.sampling.seed is None and sampling.seed is not None:
+        outcome.note = f"seed {sampling.seed}"
+    return outcome
+
+
+def _seeded(sampling: Sampling, sample: int) -> Sampling:
+    return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample)
+
+
+async def _one_sample(
+    run: Run, node: Generate, backend: Backend, prompt: TokenPrompt, sampling: Sampling, stream: bool
+) -> Outcome:
+    request = Request(
+        prompt=prompt,
+        sampling=sampling,
+        constraint=node.constraint,
+        priority=run.priority(node),
+        salt=run.policy.salt,
+        label=_label(run, node),
+    )
+    ids: list[int] = []
+    texts: list[str] = []
+    last = Delta()
+    async for delta in backend.generate(request):
+        ids += delta.ids
+        if delta.text:
+            texts.append(delta.text)
+            if stream:
+                run.emit("delta", node, delta.text)
+        last = delta
+    text = "".join(texts)
+    value: Any = text
+    if node.parse is not None:
+        value = _parsed(node, text, last)
+    return Outcome(
+        value=value,
+        text=text,
+        ids=tuple(ids),
+        tokenizer=backend.renderer.tokenizer.name,
+        usage=last.usage or Usage(),
+        note="cut at max_tokens" if last.finish == "length" else "",
+    )
+
+
+def _parsed(node: Generate, text: str, last: Delta) -> Any:
+    assert node.parse is not None
+    try:
+        return node.parse(text)
+    except ValueError as cause:
+        cut = f"It was cut at max_tokens={node.sampling.max_tokens}; allow more."
+        hint = cut if last.finish == "length" else "The schema has a rule that JSON cannot express."
+        problem = str(cause).split("\n")[0]
+        raise ConstraintError(
+            f"the answer {text[:60]!r} does not fit its schema: {problem}.", hint=hint
+        ) from cause
+
+
+async def _select(run: Run, node: Select) -> Outcome:
+    backend = run.backend(node)
+    prompt = run.rendering(node.model, backend).render(node.prompt)
+    chosen = await choose(
+        backend,
+        prompt,
+        node.options,
+        node.method,
+        priority=run.priority(node),
+        salt=run.policy.salt,
+        label=_label(run, node),
+    )
+    scores = ", ".join(f"{o}: {s:.3f}" for o, s in zip(node.options, chosen.scores, strict=True))
+    return Outcome(
+        value=chosen.option,
+        text=chosen.option,
+        ids=chosen.ids,
+        tokenizer=backend.renderer.tokenizer.name,
+        usage=chosen.usage,
+        note=scores,
+    )
+
+
+async def _score(run: Run, node: Score) -> Outcome:
+    backend = run.backend(node)
+    prompt = run.rendering(node.model, backend).render(node.prompt)
+    chosen = await choose(
+        backend,
+        prompt,
+        node.continuations,
+        "likelihood",
+        priority=run.priority(node),
+        salt=run.policy.salt,
+        label=_label(run, node),
+    )
+    return Outcome(value=list(chosen.scores), usage=chosen.usage)
+
+
+async def _view(run: Run, node: View) -> Outcome:
+    if node.kind == "text":
+        text = text_view(node.prompt, run.outcomes)
+        return Outcome(value=text, text=text)
+    return Outcome(value=messages_view(node.prompt, run.outcomes))
+
+
+async def _compress(run: Run, node: Compress) -> Outcome:
+    source = run.outcomes.operand(node.source)
+    question = run.outcomes.operand(node.question)
+    encode = run.backends[""].renderer.tokenizer.encode
+    short = await node.compressor.compress(
+        source if hasattr(source, "__iter__") else text_of(source),
+        question=None if question is None else text_of(question),
+        rate=node.rate,
+        tokens=node.tokens,
+        count=lambda text: len(encode(text)),
+    )
+    note = f"{short.tokens_before} to {short.tokens_after} tokens"
+    return Outcome(value=short, text=str(short), note=note)
+
+
+async def _retrieve(run: Run, node: Retrieve) -> Outcome:
+    query = text_of(run.outcomes.operand(node.query))
+    found = await node.index.search(query, node.k, **dict(node.options))
+    return Outcome(value=found, text=str(found), note=f"{len(found)} passages")
+
+
+async def _rerank(run: Run, node: Rerank) -> Outcome:
+    passages = run.outcomes.operand(node.passages)
+    query = text_of(run.outcomes.operand(node.query))
+    kept = await node.reranker.rank(passages, query, node.k)
+    return Outcome(value=kept, text=str(kept), note=f"{len(kept)} of {len(passages)} passages")
+
+
+async def _call(run: Run, node: Call) -> Outcome:
+    args = [run.outcomes.operand(operand) for operand in node.args]
+    kwargs = {name: run.outcomes.operand(operand) for name, operand in node.kwargs}
+    if node.pure and not inspect.iscoroutinefunction(node.function):
+        value = node.function(*args, **kwargs)  # declared cheap and free of effects
+    else:
+        value = await user_code(run, node.function, *args, **kwargs)
+    return Outcome(value=value, text=text_of(value))
+
+
+async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call user code where it belongs: async on its own loop, sync on a thread."""
+    if not inspect.iscoroutinefunction(function):
+        return await in_thread(function, *args, **kwargs)
+    if run.home is None or run.home is asyncio.get_running_loop():
+        return await function(*args, **kwargs)
+    return await asyncio.wrap_future(
+        asyncio.run_coroutine_threadsafe(function(*args, **kwargs), run.home)
+    )
+
+
+async def _each(run: Run, node: Each) -> Outcome:
+    items = run.outcomes.operand(node.items)
+    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
+        raise ProgramError(
+            f"each needs a list, but its value is {text_of(items)[:60]!r}.",
+            hint="Generate a list: rf.gen(name, schema=list[str]).",
+        )
+    items = list(items)
+    if node.limit is not None and len(items) > node.limit:
+        run.emit("note", node, f"{len(items)} items, the first {node.limit} are used")
+    branches: tuple[Branch, ...] = await user_code(run, node.grow, items[: node.limit])
+    run.emit("grown", node, f"{len(branches)} branches")
+    await run.compute([Ref(source) for branch in branches for source in branch.sources()])
+    failed = next(
+        (
+            run.outcomes.by_id[s].error
+            for b in branches
+            for s in b.sources()
+            if run.outcomes.failed([s])
+        ),
+        None,
+    )
+    if failed is not None and not run.outcomes.best_effort:
+        raise failed
+    return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="")
+
+
+async def _first(run: Run, node: First) -> Outcome:
+    waits: dict[asyncio.Task[None], int] = {}
+    for index, branch in enumerate(node.branches):
+        waits[asyncio.create_task(run.wait(branch.sources()))] = index
+    won: list[int] = []
+    error: RamifyError | None = None
+    try:
+        pending = set(waits)
+        while pending and len(won) < node.k:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=waits.__getitem__):
+                task.result()
+                failed = [s for s in node.branches[waits[task]].sources() if run.outcomes.failed([s])]
+                if failed:
+                    error = run.outcomes.by_id[failed[0]].error
+                elif len(won) < node.k:
+                    won.append(waits[task])
+    finally:
+        for task in waits:
+            task.cancel()
+    if len(won) < node.k and not run.outcomes.best_effort:
+        raise error or ProgramError(
+            f"only {len(won)} of {node.k} branches finished.", hint="Ask for fewer."
+        )
+    branches = tuple(node.branches[i] for i in won)
+    run.cancel(run.losers(node, branches))
+    note = f"branches {', '.join(str(i) for i in won)} of {len(node.branches)}"
+    return Outcome(value=Branches(branches, tuple(won)), text="", note=note)
+
+
+async def _alias(run: Run, node: Alias) -> Outcome:
+    return replace(run.outcomes.by_id[node.of], usage=Usage(), status="merged")
+
+
+_WORK: dict[type[Node], Callable[[Run, Any], Awaitable[Outcome]]] = {
+    Alias: _alias,
+    Call: _call,
+    Compress: _compress,
+    Each: _each,
+    First: _first,
+    Generate: _generate,
+    Rerank: _rerank,
+    Retrieve: _retrieve,
+    Score: _score,
+    Select: _select,
+    View: _view,
+}
