@@ -50,9 +50,7 @@ def grid(rows: list[Mapping[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     texts = [[cell(row.get(column)) for column in columns] for row in rows]
     right = [any(isinstance(row.get(column), (int, float)) for row in rows) for column in columns]
-    widths = [
-        max(len(text) for text in column) for column in zip(columns, *texts, strict=True)
-    ]
+    widths = [max(len(text) for text in column) for column in zip(columns, *texts, strict=True)]
     lines = [
         "  ".join(
             text.rjust(width) if numeric else text.ljust(width)

@@ -11,16 +11,17 @@ from typing import Any
 
 
 def nothing() -> None:
-    """The preparation that most contenders need."""
+    """What most contenders need before and after a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something to time: `prepare()` is not timed, `run()` is."""
+    """Something to time: `run()` is timed, `prepare()` before it and `finish()` after it are not."""
 
     name: str
     run: Callable[[], Any]
     prepare: Callable[[], None] = nothing
+    finish: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def once(contender: Contender) -> tuple[float, Any]:
     gc.collect()
     started = time.perf_counter()
     result = contender.run()
-    return time.perf_counter() - started, result
+    took = time.perf_counter() - started
+    contender.finish()
+    return took, result
 
 
 def interleave(

@@ -1,177 +1,167 @@
-"""Hugging Face transformers: `generate` on one batch, and continuous batching.
-
-Every way takes prompts of equal length as token ids and returns `count` new ids for each, greedily
-and past any end token.
-"""
+"""Hugging Face transformers: `generate` on one batch, and continuous batching."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness.timing import nothing
-
-Prompts = list[list[int]]
-Generate = Callable[[Prompts, int], list[list[int]]]
-
+from benchmarks.peers.engine import Engine, Prompts, shared_length
 
 # (page size, tokens a step, leader first). Without flash attention a step builds one dense mask of
 # all its tokens by all their keys, so that a large step wastes work
 CONTINUOUS = [
     (page, tokens, leader)
     for page in (16, 64, 256)
-    for tokens in (256, 512, 1024, 8192)
+    for tokens in (256, 512, 1024)
     for leader in (False, True)
 ]
-CONTINUOUS_QUICK = [(16, 512, False), (16, 512, True), (64, 512, True)]
-
-
-def shared_length(prompts: Prompts) -> int:
-    """Tokens that all prompts begin with."""
-    return next(
-        (i for i, column in enumerate(zip(*prompts, strict=False)) if len(set(column)) > 1),
-        min(map(len, prompts)),
-    )
-
-
-def _nothing(prompts: Prompts, count: int) -> None:
-    """`generate` needs no preparation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One setting of a peer, and how to run it."""
-
-    peer: str  # "generate" or "continuous batching"
-    setting: str
-    run: Generate
-    prepare: Callable[[Prompts, int], None] = _nothing
-    close: Callable[[], None] = nothing
-    shares_prefix: bool = False  # the shared prefix is computed once, not per prompt
+CONTINUOUS_QUICK = [(16, 256, False), (16, 512, True), (64, 256, False), (256, 1024, False)]
 
 
 def load(folder: Path, dtype: str) -> Any:
-    """The model as a user would load it for speed: SDPA attention, inference mode."""
+    """The model as one would load it for speed: SDPA attention, evaluation mode."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    logging.getLogger("ContinuousBatchingLogger").setLevel(logging.ERROR)
+    logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=getattr(torch, dtype), attn_implementation="sdpa"
     )
     return model.eval()
 
 
-def _config(count: int, **options: Any) -> Any:
+def greedy(count: int, **options: Any) -> Any:
+    """A generation config for exactly `count` tokens; the end token -1 never comes."""
     from transformers import GenerationConfig
 
-    # end token -1: nothing ends early
     return GenerationConfig(
-        max_new_tokens=count,
-        do_sample=False,
-        eos_token_id=-1,
-        pad_token_id=0,
-        **options,
+        max_new_tokens=count, do_sample=False, eos_token_id=-1, pad_token_id=0, **options
     )
 
 
-def generate(model: Any, cache: str = "dynamic", **options: Any) -> Generate:
+class Generate(Engine):
     """`model.generate` on the whole batch: the prefix is computed once per prompt."""
-    import torch
 
-    def run(prompts: Prompts, count: int) -> list[list[int]]:
+    name = "hf generate"
+
+    def __init__(self, model: Any, setting: str, **options: Any) -> None:
+        self.model, self.setting, self.options = model, setting, options
+
+    def run(self, prompts: Prompts, count: int) -> list[list[int]]:
+        import torch
+
         ids = torch.tensor(prompts)
-        config = _config(count, cache_implementation=cache, **options)
         with torch.inference_mode():
-            mask = torch.ones_like(ids)
-            found = model.generate(ids, attention_mask=mask, generation_config=config)
-        return found[:, ids.shape[1] :].tolist()
-
-    return run
-
-
-def generate_from_prefix(model: Any) -> Generate:
-    """The prefix computed once by hand, its cache repeated for the batch, then `generate`."""
-    import torch
-    from transformers import DynamicCache
-
-    def run(prompts: Prompts, count: int) -> list[list[int]]:
-        ids = torch.tensor(prompts)
-        shared = shared_length(prompts)
-        with torch.inference_mode():
-            cache = DynamicCache(config=model.config)
-            model(ids[:1, :shared], past_key_values=cache, use_cache=True, logits_to_keep=1)
-            cache.batch_repeat_interleave(len(prompts))
-            found = model.generate(
+            found = self.model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                past_key_values=cache,
-                generation_config=_config(count),
+                generation_config=greedy(count, **self.options),
             )
         return found[:, ids.shape[1] :].tolist()
 
-    return run
 
+class GenerateFromPrefix(Engine):
+    """The prefix computed once by hand, its cache repeated for the batch, then `generate`.
 
-class ContinuousBatching:
-    """The loop of `generate_batch` on a manager that is started, but cold, before the clock runs.
-
-    Prompts that arrive together share no block, because blocks become known only when they are
-    computed; with `leader_first` the first prompt is computed alone and the others find its blocks.
+    `generate` does not do this by itself: the caller has to know the prefix.
     """
 
-    def __init__(self, model: Any, *, leader_first: bool = False, **options: Any) -> None:
+    name = "hf generate, prefix by hand"
+    setting = "dynamic cache"
+
+    def __init__(self, model: Any) -> None:
         self.model = model
-        self.leader_first = leader_first
-        self.options = options
+
+    def run(self, prompts: Prompts, count: int) -> list[list[int]]:
+        import torch
+        from transformers import DynamicCache
+
+        ids = torch.tensor(prompts)
+        shared = shared_length(prompts)
+        with torch.inference_mode():
+            cache = DynamicCache(config=self.model.config)
+            self.model(ids[:1, :shared], past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache.batch_repeat_interleave(len(prompts))
+            found = self.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                past_key_values=cache,
+                generation_config=greedy(count),
+            )
+        self.cached = shared * (len(prompts) - 1)
+        return found[:, ids.shape[1] :].tolist()
+
+
+class ContinuousBatching(Engine):
+    """The loop of `generate_batch` on a manager that is started, but cold, before the clock runs.
+
+    Prompts in one step share no block, because blocks become known only when they are computed.
+    With `leader_first` the others are sent when the first prompt has its first token.
+    """
+
+    name = "hf continuous batching"
+
+    def __init__(self, model: Any, page: int, tokens: int, leader_first: bool) -> None:
+        self.model = model
+        self.page, self.tokens, self.leader_first = page, tokens, leader_first
+        order = "leader first" if leader_first else "all together"
+        self.setting = f"page {page}, {tokens} tokens a step, {order}"
         self._open = ExitStack()
         self._manager: Any = None
 
-    def close(self) -> None:
-        """Stop the manager and free its cache."""
+    def finish(self) -> None:
         self._open.close()
 
     def prepare(self, prompts: Prompts, count: int) -> None:
-        """A new manager, so that no block of an earlier run is found, with its thread running."""
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
         from transformers.generation.continuous_batching.utils import WorkloadHints
 
-        self.close()
-        page = self.options["page_size"]
-        prompt = max(map(len, prompts))
-        # room for every prompt by itself
-        settings = {
-            "num_blocks": (len(prompts) + 1) * (-(-(prompt + count) // page) + 1),
-            **self.options,
-        }
+        longest = max(map(len, prompts))
+        blocks = -(-(longest + count) // self.page) + 1  # for one prompt
+        config = ContinuousBatchingConfig(
+            page_size=self.page,
+            max_batch_tokens=self.tokens,
+            num_blocks=(len(prompts) + 1) * blocks,
+        )
         hints = WorkloadHints(
-            max_prompt_length=prompt, max_generated_length=count, num_requests=len(prompts)
+            max_prompt_length=longest, max_generated_length=count, num_requests=len(prompts)
         )
         self._manager = self._open.enter_context(
             self.model.continuous_batching_context_manager(
-                generation_config=_config(count),
-                continuous_batching_config=ContinuousBatchingConfig(**settings),
+                generation_config=greedy(count),
+                continuous_batching_config=config,
                 workload_hints=hints,
                 timeout=5,
             )
         )
         # the thread makes its cache at its first request
         self._collect(self._manager.add_requests([prompts[0][:1]], max_new_tokens=1), 1)
+        self._count_hits()
 
-    def __call__(self, prompts: Prompts, count: int) -> list[list[int]]:
+    def _count_hits(self) -> None:
+        self.cached = 0
+        cache = self._manager.batch_processor.cache
+        search = cache.search_prefix_match
+
+        def counted(name: str, ids: list[int]) -> int:
+            found: int = search(name, ids)
+            self.cached += found
+            return found
+
+        cache.search_prefix_match = counted
+
+    def run(self, prompts: Prompts, count: int) -> list[list[int]]:
+        manager = self._manager
         if not self.leader_first:
-            return self._collect(self._manager.add_requests(prompts, max_new_tokens=count), count)
-        # blocks are known from the leader's first token on; it then goes on beside the others
-        leader = self._manager.add_request(prompts[0], max_new_tokens=count, streaming=True)
+            return self._collect(manager.add_requests(prompts, max_new_tokens=count), count)
+        leader = manager.add_request(prompts[0], max_new_tokens=count, streaming=True)
         self._next()
-        rest = self._manager.add_requests(prompts[1:], max_new_tokens=count)
+        rest = manager.add_requests(prompts[1:], max_new_tokens=count)
         return self._collect([leader, *rest], count)
 
     def _next(self) -> Any:
@@ -195,27 +185,18 @@ class ContinuousBatching:
         return answers
 
 
-def ways(model: Any, *, quick: bool) -> list[Way]:
-    """The settings to try; the best one of each peer is measured."""
-    found = [
-        Way("generate", "dynamic cache, sdpa", generate(model)),
-        Way("generate", "static cache, sdpa", generate(model, "static", disable_compile=True)),
-        Way(
-            "generate from a prefix cache",
-            "cache made by hand",
-            generate_from_prefix(model),
-            shares_prefix=True,
-        ),
+def engines(model: Any, *, quick: bool) -> list[Engine]:
+    """The settings to try; the best one of each name is measured.
+
+    Compiled continuous batching is not among them: every manager compiles anew, for far longer
+    than a run takes.
+    """
+    found: list[Engine] = [
+        Generate(model, "dynamic cache"),
+        Generate(model, "static cache", cache_implementation="static", disable_compile=True),
+        GenerateFromPrefix(model),
     ]
     if not quick:
-        found.append(Way("generate", "static cache, compiled", generate(model, "static")))
-    for page, tokens, leader in CONTINUOUS_QUICK if quick else CONTINUOUS:
-        engine = ContinuousBatching(
-            model, leader_first=leader, page_size=page, max_batch_tokens=tokens
-        )
-        setting = f"page {page}, {tokens} tokens a step, "
-        setting += "leader first" if leader else "all together"
-        found.append(
-            Way("continuous batching", setting, engine, engine.prepare, engine.close, leader)
-        )
-    return found
+        found.append(Generate(model, "static cache, compiled", cache_implementation="static"))
+    settings = CONTINUOUS_QUICK if quick else CONTINUOUS
+    return found + [ContinuousBatching(model, *setting) for setting in settings]

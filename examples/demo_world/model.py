@@ -61,6 +61,7 @@ def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         intermediate_size=512,
         max_position_embeddings=CONTEXT,
         tie_word_embeddings=False,
+        rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
         bos_token_id=None,
         eos_token_id=fast.convert_tokens_to_ids(END),
         pad_token_id=fast.convert_tokens_to_ids(PAD),
@@ -68,8 +69,34 @@ def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         use_cache=False,
     )
     model = LlamaForCausalLM(config)
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.1)
+    start_copying(model)
     return model
+
+
+@torch.no_grad()
+def start_copying(model: LlamaForCausalLM) -> None:
+    """Start near a model that copies: answers are found in the prompt, not known by heart.
+
+    The output rows point the same way as the embeddings, and in half of the heads values pass
+    through a projection and back (W_O W_V is about a projection) while queries and keys share
+    another one, so that equal tokens attend to each other (mimetic initialization, Trockman and
+    Kolter 2023).
+    """
+    config = model.config
+    width, head = config.hidden_size, config.head_dim
+    group = config.num_attention_heads // config.num_key_value_heads * head
+    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.3)
+    model.lm_head.weight.copy_(model.model.embed_tokens.weight * (0.03 / 0.3))
+    for depth, layer in enumerate(model.model.layers):
+        attention = layer.self_attn
+        through = torch.linalg.qr(torch.randn(width, head))[0]
+        attention.v_proj.weight[:head] = through.T
+        attention.o_proj.weight[:, :group] = 0.5 * through.repeat(1, group // head)
+        if depth == 0:
+            continue
+        match = torch.linalg.qr(torch.randn(width, head))[0].T
+        attention.k_proj.weight[:head] = 0.7 * match
+        attention.q_proj.weight[:group] = 0.7 * match.repeat(group // head, 1)
 
 
 def answers_loss(

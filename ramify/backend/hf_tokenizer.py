@@ -43,6 +43,7 @@ class HFTokenizer:
         self.marker_ids = frozenset(
             i for i, token in added.items() if token["special"] or _MARKER.fullmatch(token["content"])
         )
+        self._spells_bytes = layout["model"]["type"] == "Unigram"
         unknown = core.token_to_id(layout["model"].get("unk_token") or "")
         self._forbidden = self.marker_ids - {unknown}  # what the vocabulary lacks is unknown
         self._spelling = {i: added[i]["content"] for i in self.marker_ids}
@@ -92,6 +93,9 @@ class HFTokenizer:
         return self._plain(self._first, text) if first else self._cache(text)
 
     def _plain(self, core: Any, text: str) -> tuple[int, ...]:
+        if self._spells_bytes and "<0x" in text:  # a byte's name is not the byte
+            at = text.find("<0x") + 1
+            return self._plain(core, text[:at]) + self._plain(self._middle, text[at:])
         ids = tuple(core.encode(text, add_special_tokens=False).ids)
         found = next((i for i in ids if i in self._forbidden), None)
         if found is None:

@@ -138,14 +138,14 @@ def resolve(*values: Value) -> list[Any]:
     """The values themselves, all at once: what they need runs side by side."""
     if not values:
         return []
-    return look(values[0].trace, [v.trace.own(v) for v in values], values[0].name)
+    return look(values[0]._trace, [v._trace.own(v) for v in values], values[0]._name)
 
 
 async def aresolve(*values: Value) -> list[Any]:
     """The same in async programs."""
     if not values:
         return []
-    return await alook(values[0].trace, [v.trace.own(v) for v in values], values[0].name)
+    return await alook(values[0]._trace, [v._trace.own(v) for v in values], values[0]._name)
 
 
 def _lines(*items: Any) -> str:
@@ -161,7 +161,7 @@ def _lines(*items: Any) -> str:
 def lines(*items: Any) -> Value:
     """Values and texts as lines of one text; lists give a line for each item."""
     value = call(_lines, *items, pure=True)
-    value.annotation = str
+    value._annotation = str
     return value
 
 

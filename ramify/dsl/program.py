@@ -136,7 +136,7 @@ class Program:
                 return trace.lower(value)
 
         def variables() -> dict[str, Ref]:
-            return {name: value.ref for name, value in state._names.items()}
+            return {name: value._ref for name, value in state._names.items()}
 
         return Task(
             self.name,

@@ -300,7 +300,7 @@ class State:
 
     def as_branch(self) -> Branch:
         """What this branch has appended and named so far."""
-        names = tuple((name, value.ref) for name, value in self._names.items())
+        names = tuple((name, value._ref) for name, value in self._names.items())
         return Branch(Block(self._start, self._prompt), names)
 
     def __iter__(self) -> Iterator[Any]:

@@ -75,13 +75,13 @@ class Trace:
 
     def own(self, value: Any) -> Ref:
         """The Ref of a value, which must be one of this run."""
-        if value.trace is not self:
+        if value._trace is not self:
             raise ProgramError(
-                f"the value {value.name!r} belongs to another run.",
+                f"the value {value._name!r} belongs to another run.",
                 hint="Use result[name] of the finished run.",
                 where=self.where(),
             )
-        ref: Ref = value.ref
+        ref: Ref = value._ref
         return ref
 
     def _ref(self, item: Any) -> Ref:

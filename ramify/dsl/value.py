@@ -21,25 +21,25 @@ class Value:
     schema has the schema's fields and items, which are values too.
     """
 
-    __slots__ = ("annotation", "name", "ref", "trace")
+    __slots__ = ("_annotation", "_name", "_ref", "_trace")
     __hash__ = None  # type: ignore[assignment]  # equality looks at the value
 
     def __init__(self, trace: Trace, ref: Ref, name: str, annotation: Any = str) -> None:
-        self.trace = trace
-        self.ref = ref
-        self.name = name
-        self.annotation = annotation
+        self._trace = trace
+        self._ref = ref
+        self._name = name
+        self._annotation = annotation
 
     # staying a value
 
     def __format__(self, spec: str) -> str:
         if spec:
             raise ValueUseError(
-                f"{self.name!r} cannot be formatted with {spec!r}: it does not exist yet.",
-                hint=f"Resolve it first: f\"{{str({self.name}):{spec}}}\".",
-                where=self.trace.where(),
+                f"{self._name!r} cannot be formatted with {spec!r}: it does not exist yet.",
+                hint=f"Resolve it first: f\"{{str({self._name}):{spec}}}\".",
+                where=self._trace.where(),
             )
-        return self.trace.mark(self, self.name)
+        return self._trace.mark(self, self._name)
 
     def __add__(self, other: Any) -> str:
         return f"{self}{other}"
@@ -50,32 +50,32 @@ class Value:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        known = fields_of(self.annotation)
-        if known is None and self.annotation is not Any:
+        known = fields_of(self._annotation)
+        if known is None and self._annotation is not Any:
             raise ValueUseError(
-                f"{self.name!r} has no .{name}: it is text that does not exist yet.",
+                f"{self._name!r} has no .{name}: it is text that does not exist yet.",
                 hint=f"Resolve it first: str(value).{name}.",
-                where=self.trace.where(self.name),
+                where=self._trace.where(self._name),
             )
         if known is not None and name not in known:
             raise ValueUseError(
-                f"{self.name!r} has no field {name!r}.",
+                f"{self._name!r} has no field {name!r}.",
                 hint=f"Its schema has: {', '.join(known)}.",
-                where=self.trace.where(self.name),
+                where=self._trace.where(self._name),
             )
-        return self._part(name, known[name] if known else Any, f"{self.name}.{name}")
+        return self._part(name, known[name] if known else Any, f"{self._name}.{name}")
 
     def __getitem__(self, key: str | int) -> Value:
-        if self.annotation is str or not isinstance(key, (str, int)) or isinstance(key, bool):
+        if self._annotation is str or not isinstance(key, (str, int)) or isinstance(key, bool):
             raise ValueUseError(
-                f"{self.name!r} cannot be indexed with {key!r}: it does not exist yet.",
+                f"{self._name!r} cannot be indexed with {key!r}: it does not exist yet.",
                 hint=f"Resolve it first: str(value)[{key!r}].",
-                where=self.trace.where(self.name),
+                where=self._trace.where(self._name),
             )
-        return self._part(key, item_of(self.annotation, key), f"{self.name}[{key!r}]")
+        return self._part(key, item_of(self._annotation, key), f"{self._name}[{key!r}]")
 
     def _part(self, step: str | int, annotation: Any, name: str) -> Value:
-        return Value(self.trace, Ref(self.ref.node, (*self.ref.path, step)), name, annotation)
+        return Value(self._trace, Ref(self._ref.node, (*self._ref.path, step)), name, annotation)
 
     # being looked at
 
@@ -83,12 +83,12 @@ class Value:
         """The value itself; runs what it needs and waits."""
         from ramify.dsl.look import look
 
-        return look(self.trace, [self.ref], self.name)[0]
+        return look(self._trace, [self._ref], self._name)[0]
 
     def __await__(self) -> Generator[Any, None, Any]:
         from ramify.dsl.look import alook
 
-        found = yield from alook(self.trace, [self.ref], self.name).__await__()
+        found = yield from alook(self._trace, [self._ref], self._name).__await__()
         return found[0]
 
     def __str__(self) -> str:
@@ -136,7 +136,7 @@ class Value:
         return test(self.resolve(), other.resolve() if isinstance(other, Value) else other)
 
     def __repr__(self) -> str:
-        return f"<value {self.name!r} of {self.trace.program!r}>"
+        return f"<value {self._name!r} of {self._trace.program!r}>"
 
 
 def fields_of(annotation: Any) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ramify.ir import Node, NodeId, Prompt
+from ramify.planner.sizes import Sizes
 
 if TYPE_CHECKING:
     from ramify.backend.contract import Profile
@@ -35,6 +36,7 @@ class Context:
 
     # The run's memory: a node planned later shares what was folded and merged before.
     planned: dict[NodeId, Node] = field(default_factory=dict)  # plan() fills it
+    sizes: Sizes = field(default_factory=lambda: Sizes(rough_count))  # prioritize fills it
     folded: dict[Prompt, Prompt] = field(default_factory=dict)  # fold_text fills it
     works: dict[NodeId, Work] = field(default_factory=dict)  # work.py fills these two
     trails: dict[Prompt, Trail | None] = field(default_factory=dict)

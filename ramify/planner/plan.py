@@ -18,7 +18,7 @@ from ramify.planner.prioritize import prioritize
 
 if TYPE_CHECKING:
     from ramify.planner.account import Account
-    from ramify.planner.cost import Estimates
+    from ramify.planner.estimate import Estimates
 
 PASSES: dict[str, Pass] = {
     p.name: p for p in (drop_unused, merge_common, fold_text, prioritize)
@@ -58,7 +58,7 @@ class Plan:
     @cached_property
     def estimates(self) -> Estimates:
         """Tokens, seconds and price, node by node and in all."""
-        from ramify.planner.cost import estimate
+        from ramify.planner.estimate import estimate
 
         return estimate(self.graph, self.context)
 

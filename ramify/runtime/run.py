@@ -274,7 +274,7 @@ class Run:
         done = self.outcomes.by_id.keys()
         candidates = self.graph.needed(first.inputs(), done)
         others = [node for i, node in self._planned.items() if i not in candidates and i != first.id]
-        kept = self.graph.needed(chosen | {s for n in others for s in n.inputs()}, done)
+        kept = self.graph.needed(chosen | {s for n in others for s in n.inputs()}, {*done, first.id})
         return candidates - kept
 
     # what nodes need to work

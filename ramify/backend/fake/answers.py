@@ -16,7 +16,7 @@ from ramify.backend.fake.tokenizer import WordTokenizer
 from ramify.errors import BackendError, CapabilityError
 from ramify.ir.sampling import Constraint, Sampling
 
-Reply = Callable[[str], str] | Mapping[str, str] | Sequence[str]
+Reply = str | Callable[[str], str] | Mapping[str, str] | Sequence[str]
 
 _MASK = (1 << 64) - 1
 _WORDS = (
@@ -69,10 +69,12 @@ class Replies:
     def to(self, prompt: str) -> str | None:
         """The reply to a prompt; None where a mapping has none.
 
-        A mapping answers by the key that stands last in the prompt. A list answers in order of
+        One text answers everything. A mapping answers by the key that stands last in the prompt. A list answers in order of
         arrival; BackendError once it is used up.
         """
         reply = self._reply
+        if isinstance(reply, str):
+            return reply
         if isinstance(reply, Mapping):
             found = [(prompt.rfind(key), answer) for key, answer in reply.items() if key in prompt]
             return max(found, key=lambda pair: pair[0])[1] if found else None

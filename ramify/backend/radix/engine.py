@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
 from ramify.backend.radix.layout import Span
-from ramify.backend.radix.metrics import Metrics
+from ramify.backend.radix.metrics import Metrics, Snapshot
 from ramify.backend.radix.model import LanguageModel, Step
-from ramify.backend.radix.sampler import choose
+from ramify.backend.radix.sampler import choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
-from ramify.errors import BackendError, Where
+from ramify.errors import BackendError
 
 
 @dataclass(slots=True)
@@ -71,12 +71,16 @@ class Engine:
             if isinstance(job, Warming) and sequence.leaf is not None and sequence.leaf.ready:
                 self._end(sequence)
                 job.finish()
+                self.metrics.finished += 1
 
-    def fail(self, error: BaseException) -> None:
-        """Give every job this error; for an engine that will not run again."""
-        for job in list(self.jobs):
-            self._drop(job)
-            job.sink(error)
+    def snapshot(self) -> Snapshot:
+        """The state now."""
+        scheduler, cache = self.scheduler, self.scheduler.cache
+        return Snapshot(
+            slots=cache.capacity, free=cache.slots.free, cached=cache.tree.evictable,
+            running=len(scheduler.running), waiting=len(scheduler.waiting),
+            evicted=cache.tree.evicted, preempted=scheduler.preempted, **asdict(self.metrics),
+        )  # fmt: skip
 
     def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
         answers: list[tuple[int, Generation]] = []
@@ -92,9 +96,15 @@ class Engine:
         chosen = logits if len(rows) == len(logits) else logits[rows]
         choices = choose(chosen, [job.sampling_row() for _, job in answers])
         for choice, (_, job) in zip(choices, answers, strict=True):
-            if choice.token is None:
-                self._fail_numbers(job)
-            elif job.take(choice):
+            error, done = choice.error, False
+            if error is None:
+                try:
+                    done = job.take(choice)
+                except BackendError as wrong:
+                    error = wrong
+            if error is not None:
+                self._fail(job, error)
+            elif done:
                 self._end(job.sequence)
                 self.metrics.finished += 1
 
@@ -106,23 +116,17 @@ class Engine:
         if job not in self.jobs:
             return  # another of its sequences failed in this step
         if bool(torch.isnan(found).any()):
-            self._fail_numbers(job)
+            self._fail(job, no_numbers())
         elif job.take(chunk.sequence, found.tolist(), chunk.stop):
             self._end(chunk.sequence)
             if not job.live:
                 job.finish()
                 self.metrics.finished += 1
 
-    def _fail_numbers(self, job: Job) -> None:
-        self._drop(job, keep=False)
+    def _fail(self, job: Job, error: BackendError) -> None:
+        self._drop(job, keep=False)  # its KV may hold what is not a number
         self.metrics.failed += 1
-        job.sink(
-            BackendError(
-                "the model's logits for the next token are not finite numbers.",
-                hint="The weights or the dtype may be at fault: try dtype='float32'.",
-                where=Where(node=job.label),
-            )
-        )
+        job.sink(error.at(node=job.label))
 
     def _end(self, sequence: Sequence) -> None:
         """A sequence is complete: free it, keep its KV in the tree."""

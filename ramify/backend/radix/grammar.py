@@ -64,13 +64,12 @@ class GrammarCompiler:
 
         found = LLMatcher(self._engine_tokenizer, _grammar(constraint, tail), log_level=0)
         if found.is_error():
-            reason = " ".join(found.get_error().split())
             raise ConstraintError(
-                f"the {constraint.kind} {_shown(constraint)} cannot be enforced: {reason}"
+                f"the {constraint.kind} {_shown(constraint)} cannot be enforced: {_reason(found)}"
             )
         size = self._tokenizer.vocab_size
         start = Matcher(found.deep_copy(), size, self._end_ids, constraint)
-        if not start.allowed() and not found.is_accepting():
+        if not start.accepting and not start.open:
             raise ConstraintError(f"the {constraint.kind} {_shown(constraint)} matches no text.")
         if not self._complete and not _spellable(start):
             raise ConstraintError(
@@ -104,7 +103,8 @@ class Matcher:
         out[row.size :] = 0
         if not row.any():
             raise ConstraintError(
-                f"no token can follow in the {self._constraint.kind} {_shown(self._constraint)}.",
+                f"no token can follow in the {self._constraint.kind} {_shown(self._constraint)}: "
+                f"{_reason(self._engine)}",
                 hint="The tokenizer's vocabulary does not hold every byte.",
             )
 
@@ -113,7 +113,7 @@ class Matcher:
         if not self._engine.consume_token(token):
             raise ConstraintError(
                 f"token {token} does not fit the {self._constraint.kind} "
-                f"{_shown(self._constraint)}: {self._engine.get_error()}"
+                f"{_shown(self._constraint)}: {_reason(self._engine)}"
             )
 
     @property
@@ -125,6 +125,11 @@ class Matcher:
     def accepting(self) -> bool:
         """Whether the text may end here."""
         return bool(self._engine.is_accepting())
+
+    @property
+    def open(self) -> bool:
+        """Whether text may follow."""
+        return not self.finished and bool(self.allowed())
 
     def allowed(self) -> list[int]:
         """The tokens that may come next, without end tokens: for tests and small searches."""
@@ -143,8 +148,8 @@ class Matcher:
                 row[token // 32] |= np.int32(1 << (token % 32)) if token % 32 < 31 else _TOP_BIT
         else:
             self._engine.unsafe_compute_mask_ptr(row.ctypes.data, row.nbytes)
-            if self._engine.is_error():
-                raise ConstraintError(self._engine.get_error())
+            if self._engine.is_error():  # nothing can follow: its own word for an empty mask
+                row[:] = 0
         if self._vocab_size % 32:
             row[self._vocab_size // 32] &= (1 << self._vocab_size % 32) - 1
         return row[: (self._vocab_size + 31) // 32]
@@ -158,9 +163,8 @@ class Matcher:
 
     def copy(self) -> Matcher:
         """An independent matcher at the same place."""
-        return Matcher(
-            self._engine.deep_copy(), self._vocab_size, self._end_ids, self._constraint
-        )
+        engine = self._engine.deep_copy()
+        return Matcher(engine, self._vocab_size, self._end_ids, self._constraint)
 
 
 def _grammar(constraint: Constraint, tail: str) -> str:
@@ -244,6 +248,11 @@ class _Vocabulary:
 
     def __call__(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text))
+
+
+def _reason(engine: Any) -> str:
+    """The first part of llguidance's message; the rest is a dump of its state."""
+    return " ".join(str(engine.get_error()).partition("<state>")[0].split())
 
 
 def _shown(constraint: Constraint) -> str:

@@ -7,7 +7,15 @@ from time import perf_counter
 
 import numpy as np
 
-from ramify.backend.contract import Delta, Finish, Request, ScoreRequest, Scores, TokenLogprobs, Usage
+from ramify.backend.contract import (
+    Delta,
+    Finish,
+    Request,
+    ScoreRequest,
+    Scores,
+    TokenLogprobs,
+    Usage,
+)
 from ramify.backend.radix.sampler import Choice, Matcher, Row
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import IntArray
@@ -33,11 +41,6 @@ class Job:
         self.first = 0.0  # seconds to the first token
         self.live: list[Sequence] = []  # sequences that are waiting or running
 
-    @property
-    def sequences(self) -> list[Sequence]:
-        """The sequences to compute."""
-        return self.live
-
     def usage(self, prompt: int, computed: int, output: int) -> Usage:
         """The account of this job, up to now."""
         total = perf_counter() - self.begun
@@ -57,14 +60,16 @@ class Generation(Job):
         seed: int,
         end_ids: frozenset[int],
         matcher: Matcher | None = None,
+        vocabulary: int = 0,
     ) -> None:
-        """`room`: the most tokens the answer may have; `end_ids`: the model's end tokens."""
+        """`room`: the most tokens the answer may have; `end_ids`: the model's end tokens;
+        `vocabulary`: the tokens that the matcher's mask speaks of."""
         super().__init__(request.priority, request.salt, request.label, sink)
         sampling = request.sampling
         self._text = text
         self._room = min(room, sampling.max_tokens)
         self._ends = frozenset(sampling.stop_ids)
-        if not sampling.ignore_end:
+        if not sampling.ignore_end or matcher is not None:  # a grammar ends with an end token
             self._ends |= end_ids
         self._logprobs: list[TokenLogprobs] = []  # of tokens that are not given out yet
         prompt = token_array(request.prompt.ids)
@@ -72,7 +77,8 @@ class Generation(Job):
             self, prompt, limit=len(prompt) + self._room, prompt=len(prompt), wanted=len(prompt) - 1
         )
         self.live.append(self.sequence)
-        self.row = Row(sampling, seed, matcher, tuple(self._ends), prompt=prompt)
+        ends = tuple(self._ends)
+        self.row = Row(sampling, seed, matcher, vocabulary=vocabulary, ends=ends, prompt=prompt)
 
     def sampling_row(self) -> Row:
         """What the sampler must know now."""
@@ -82,9 +88,11 @@ class Generation(Job):
         return self.row
 
     def take(self, choice: Choice) -> bool:
-        """Go on by a token; True when the answer is complete."""
+        """Go on by a token; True when the answer is complete.
+
+        Raises ConstraintError where the grammar does not know the token.
+        """
         token, row = choice.token, self.row
-        assert token is not None
         self.first = self.first or perf_counter() - self.begun
         if token in self._ends:
             self._finish("stop")
@@ -96,9 +104,8 @@ class Generation(Job):
             row.matcher.advance(token)
         self.sequence.append(token)
         piece = self._text.push(token)
-        if self._text.stopped:
-            self._finish("stop", piece.ids, piece.text)
-        elif row.matcher is not None and row.matcher.finished:
+        complete = row.matcher is not None and row.matcher.finished
+        if self._text.stopped or complete:
             self._finish("stop", piece.ids, piece.text)
         elif row.step >= self._room:
             self._finish("length", piece.ids, piece.text)

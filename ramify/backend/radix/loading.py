@@ -69,7 +69,10 @@ def _read(
     found: Any, folder: Path, config: Any, dtype: Any, *, remote_code: bool
 ) -> tuple[Any, dict[str, Any]]:
     from safetensors import SafetensorError
+    from transformers.utils import logging
 
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         model, info = found.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True,
@@ -80,6 +83,9 @@ def _read(
             f"the weights of {str(folder)!r} cannot be read: {_first_line(error)}",
             hint="Is the download complete?",
         ) from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
     return model, info
 
 
@@ -114,7 +120,7 @@ def _check_weights(folder: Path) -> None:
 def _check_complete(folder: Path, info: dict[str, Any]) -> None:
     """transformers fills what is missing with random numbers and only warns."""
     missing = sorted(info["missing_keys"])
-    wrong = sorted(str(key[0] if isinstance(key, tuple) else key) for key in info["mismatched_keys"])
+    wrong = sorted(str(k[0] if isinstance(k, tuple) else k) for k in info["mismatched_keys"])
     for what, names in (("are missing", missing), ("have another shape", wrong)):
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ramify.backend.radix.attention.attend import Kernel, attend, kernel_for
 from ramify.backend.radix.attention.tensors import StepLayout
+from ramify.backend.radix.families import context_of
 from ramify.backend.radix.layout import Span, build_layout
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.slots import IntArray
@@ -93,10 +94,15 @@ class LanguageModel:
     def __init__(self, model: Any, pool: KVPool, *, pays: int = 512) -> None:
         """`pays`: the layout's cost rule in tokens; see `build_layout`."""
         self.model = model
+        self.context = context_of(model.config)
         self.pool = pool
         self.device = pool.device
         self._pays = pays
         self._kernel = kernel_for(pool.device)
+
+    def over(self, pool: KVPool) -> LanguageModel:
+        """The same model over another pool."""
+        return LanguageModel(self.model, pool, pays=self._pays)
 
     @torch.inference_mode()
     def forward(self, step: Step) -> Tensor:

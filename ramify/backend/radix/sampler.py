@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ramify.backend.contract import TokenLogprobs
 from ramify.backend.radix.slots import IntArray
+from ramify.errors import BackendError, ConstraintError
 from ramify.ir.sampling import Sampling
 
 _SEED_MASK = (1 << 64) - 1
@@ -40,6 +41,7 @@ class Row:
     sampling: Sampling
     seed: int
     matcher: Matcher | None = None
+    vocabulary: int = 0  # tokens that the matcher's mask speaks of
     ends: tuple[int, ...] = ()  # tokens that end the answer, banned before `min_tokens`
     step: int = 0  # tokens sampled so far
     prompt: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -66,17 +68,21 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A chosen token; None where the logits are not numbers or allow nothing."""
+    """A chosen token, or why there is none (`token` is -1 then)."""
 
-    token: int | None
+    token: int
     logprobs: TokenLogprobs | None = None
+    error: BackendError | None = None
 
 
 def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
     """One token per row of logits [n, V]."""
     best, ids = logits.max(-1)  # a NaN anywhere in a row is its maximum
     finite, tokens = torch.isfinite(best).tolist(), ids.tolist()
-    choices = [Choice(t if ok else None) for t, ok in zip(tokens, finite, strict=True)]
+    choices = [
+        Choice(token) if ok else Choice(-1, error=no_numbers())
+        for token, ok in zip(tokens, finite, strict=True)
+    ]
     rest = [i for i, row in enumerate(rows) if finite[i] and not row.plain]
     if rest:
         picked = _choose_by_rules(logits[rest].float(), [rows[i] for i in rest])
@@ -88,36 +94,56 @@ def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
 def _choose_by_rules(logits: Tensor, rows: list[Row]) -> list[Choice]:
     raw = torch.log_softmax(logits, -1) if any(row.sampling.logprobs for row in rows) else None
     scores = logits.clone()
-    for score, row in zip(scores, rows, strict=True):
-        _edit(score, row)
-    best, ids = scores.max(-1)
+    errors = [_edit(score, row) for score, row in zip(scores, rows, strict=True)]
+    ids = scores.argmax(-1)
     tokens = ids.tolist()
-    chance = [i for i, row in enumerate(rows) if row.sampling.temperature > 0]
+    chance = [i for i, row in enumerate(rows) if row.sampling.temperature > 0 and not errors[i]]
     if chance:
         drawn = _draw(scores[chance], [rows[i] for i in chance])
         for i, token in zip(chance, drawn, strict=True):
             tokens[i] = token
     choices = []
-    for i, (row, ok) in enumerate(zip(rows, torch.isfinite(best).tolist(), strict=True)):
+    for i, (row, error) in enumerate(zip(rows, errors, strict=True)):
+        if error is not None:
+            choices.append(Choice(-1, error=error))
+            continue
         found = None
-        if raw is not None and row.sampling.logprobs and ok:
+        if raw is not None and row.sampling.logprobs:
             found = _logprobs(raw[i], tokens[i], row.sampling.logprobs)
-        choices.append(Choice(tokens[i] if ok else None, found))
+        choices.append(Choice(tokens[i], found))
     return choices
 
 
-def _edit(score: Tensor, row: Row) -> None:
-    """Grammar, end tokens that come too early, and penalties, in place on [V]."""
+def _edit(score: Tensor, row: Row) -> BackendError | None:
+    """Grammar, end tokens that come too early, and penalties, in place on [V].
+
+    Returns the error that ends this answer, if there is no way to go on.
+    """
     sampling, vocab = row.sampling, len(score)
     if row.matcher is not None:
-        bits = np.zeros((vocab + 31) // 32, np.int32)
-        row.matcher.mask(bits)
-        allowed = np.unpackbits(bits.view(np.uint8), bitorder="little")[:vocab].astype(np.bool_)
-        score.masked_fill_(torch.from_numpy(~allowed).to(score.device), float("-inf"))
+        bits = np.zeros((max(vocab, row.vocabulary) + 31) // 32, np.int32)
+        try:
+            row.matcher.mask(bits)
+        except BackendError as error:
+            return error
+        banned = np.unpackbits(bits.view(np.uint8), bitorder="little")[:vocab] == 0
+        score.masked_fill_(torch.from_numpy(banned).to(score.device), float("-inf"))
     if row.ends and row.step < sampling.min_tokens:
         score[[i for i in row.ends if i < vocab]] = float("-inf")
-    if not row.penalized:
-        return
+    if row.matcher is not None and not bool((score > float("-inf")).any()):
+        return ConstraintError(
+            f"the constraint ends after {row.step} tokens, and min_tokens={sampling.min_tokens} "
+            "wants more.",
+            hint="Lower min_tokens.",
+        )
+    if row.penalized:
+        _penalize(score, row)
+    return None
+
+
+def _penalize(score: Tensor, row: Row) -> None:
+    """Make tokens that were there before less likely, in place on [V]."""
+    sampling = row.sampling
     if sampling.repetition_penalty != 1:  # CTRL (arXiv:1909.05858): prompt and answer
         seen = torch.from_numpy(np.unique(np.concatenate((row.prompt, row.answer))))
         seen = seen.to(score.device)
@@ -172,3 +198,11 @@ def _logprobs(raw: Tensor, token: int, count: int) -> TokenLogprobs:
     top = raw.topk(min(count, len(raw)))
     pairs = tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
     return TokenLogprobs(token, float(raw[token]), pairs)
+
+
+def no_numbers() -> BackendError:
+    """The error of an answer whose logits are broken."""
+    return BackendError(
+        "the model's logits for the next token are not finite numbers.",
+        hint="The weights or the dtype may be at fault: try dtype='float32'.",
+    )

@@ -37,7 +37,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.step = 0
         self.preempted = 0
-        self._max_batch = max_batch
+        self.max_batch = max_batch
         self._budget = max(budget, max_batch)
         self._arrivals = 0
 
@@ -84,7 +84,7 @@ class Scheduler:
                 sequence.computed += rows
 
     def _admit(self) -> None:
-        while len(self.running) < self._max_batch:
+        while len(self.running) < self.max_batch:
             sequence = self.waiting.best(self.step)
             if sequence is None:
                 return
@@ -154,5 +154,5 @@ class Scheduler:
         waiting = list(self.waiting)
         assert all(s.leaf is None for s in waiting)
         assert all(s.leaf is not None for s in self.running)
-        assert len(self.running) <= self._max_batch
+        assert len(self.running) <= self.max_batch
         self.cache.check(self.running)

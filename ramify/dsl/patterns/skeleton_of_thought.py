@@ -47,7 +47,7 @@ def expand_points(
 
     points = planner.each(outline.points, expand, limit=limit)
     answer = call(_assemble, outline, points["text"], pure=True)
-    answer.annotation = str
+    answer._annotation = str
     return answer
 
 

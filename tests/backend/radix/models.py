@@ -60,8 +60,8 @@ def _tokenizer() -> Any:
     core.decoder = decoders.ByteLevel()
     alphabet = sorted({c for c in WORDS + 'abcdefghijklmnopqrstuvwxyz".\\-+?!"'} - {" "})
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCAB, special_tokens=["<pad>", "<s>", "</s>"], initial_alphabet=[*alphabet, "Ġ"],
-        show_progress=False,
+        vocab_size=VOCAB, special_tokens=["<pad>", "<s>", "</s>"], show_progress=False,
+        initial_alphabet=[*alphabet, "Ġ"],
     )  # fmt: skip
     core.train_from_iterator([WORDS] * 4, trainer)
     return PreTrainedTokenizerFast(

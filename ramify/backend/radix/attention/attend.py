@@ -58,9 +58,9 @@ def attend(
         else:
             k, v = keys.index_select(0, group.keys), values.index_select(0, group.keys)
         out, lse = kernel(
-            rows.unflatten(0, (group.batch, -1)),
-            k.unflatten(0, (group.batch, -1)),
-            v.unflatten(0, (group.batch, -1)),
+            rows.reshape(group.batch, -1, *rows.shape[1:]),
+            k.view(group.batch, -1, *k.shape[1:]),
+            v.view(group.batch, -1, *v.shape[1:]),
             scale=scale, mask=group.mask, causal=group.causal, softcap=softcap,
         )  # fmt: skip
         if group.dead is not None:

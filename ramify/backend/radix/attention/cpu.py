@@ -34,7 +34,7 @@ def partial(
     kv_heads = key.shape[2]
     groups = heads // kv_heads
     keys, values = key.transpose(1, 2), value.transpose(1, 2)  # [B, Hkv, K, D]
-    folded = query.unflatten(2, (kv_heads, groups))  # [B, R, Hkv, G, D]
+    folded = query.reshape(batch, rows, kv_heads, groups, size)
     if causal:
         by_group = folded[0].permute(2, 1, 0, 3)  # [G, Hkv, R, D]
         shape = (groups, *keys.shape[1:])
@@ -48,6 +48,6 @@ def partial(
             mask = mask.to(query.dtype)[:, None, :, None]  # [B, 1, R, 1, K]
             mask = mask.expand(-1, -1, -1, groups, -1).flatten(2, 3)
         out, lse = _flash(flat, keys, values, 0.0, False, attn_mask=mask, scale=scale)
-        out = out.unflatten(2, (rows, groups)).transpose(1, 2)  # [B, R, Hkv, G, D]
-        lse = lse.unflatten(2, (rows, groups)).transpose(1, 2)
+        out = out.reshape(batch, kv_heads, rows, groups, size).transpose(1, 2)
+        lse = lse.reshape(batch, kv_heads, rows, groups).transpose(1, 2)
     return out.reshape(batch, rows, heads, size), lse.reshape(batch, rows, heads).float()

@@ -24,7 +24,7 @@ def partial(
     """
     batch, rows, heads, _ = query.shape
     groups = heads // key.shape[2]
-    folded = query.unflatten(2, (key.shape[2], groups)).float()  # [B, R, Hkv, G, D]
+    folded = query.reshape(batch, rows, key.shape[2], groups, -1).float()  # [B, R, Hkv, G, D]
     scores = torch.einsum("brhgd,bkhd->bhgrk", folded, key.float()) * scale
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap

@@ -60,7 +60,7 @@ class StepLayout:
         real = np.arange(width) < group.row_counts[:, None]
         take = None if real.all() else np.flatnonzero(real)
         rows = flat if take is None else flat[take]
-        dead = None if sees is None else ~sees.any(2)
+        dead: BoolArray | None = None if sees is None else np.logical_not(sees.any(2))
         return TensorGroup(
             batch,
             None if self._is_all(flat) else self._tensor(flat),
@@ -113,7 +113,9 @@ def _sees(group: Group, window: int | None, *, causal: bool) -> BoolArray | None
     """[B, R, K] which row sees which key; None where all see all, or plainly causal."""
     key_at, row_at = group.key_at[:, None, :], group.row_at[:, :, None]
     padded = (group.key_counts < group.keys.shape[1]).any()
-    outside = window is not None and bool((group.key_at.min(1) <= row_at.max((1, 2)) - window).any())
+    outside = window is not None and bool(
+        (group.key_at.min(1) <= row_at.max((1, 2)) - window).any()
+    )
     if not (padded or outside or causal):
         return None
     sees = key_at <= row_at

@@ -1,0 +1,187 @@
+"""The embedded engine as a backend."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import weakref
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from ramify.backend.chat import ChatFormat
+from ramify.backend.contract import (
+    Capabilities,
+    Delta,
+    Profile,
+    Request,
+    ScoreRequest,
+    Scores,
+    TokenPrompt,
+    Usage,
+)
+from ramify.backend.hf_tokenizer import HFTokenizer
+from ramify.backend.radix.grammar import GrammarCompiler
+from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
+from ramify.backend.radix.metrics import Snapshot
+from ramify.backend.radix.options import RadixOptions
+from ramify.backend.radix.sampler import Matcher
+from ramify.backend.radix.setup import Parts, assemble
+from ramify.backend.radix.worker import Channel, Worker
+from ramify.backend.render import Renderer
+from ramify.backend.stream import TextStream
+from ramify.errors import BackendError, PoolTooSmallError, PromptTooLongError, Where
+
+_ABILITIES = Capabilities(
+    prefix_cache=True,
+    cached_token_counts=True,
+    priorities=True,
+    constraints=frozenset({"regex", "schema", "grammar", "choices"}),
+    scores=True,
+    logprobs=True,
+)
+
+
+class RadixBackend:
+    """A causal language model of transformers over a radix tree of KV (see `Backend` for what the
+    methods mean).
+
+    An answer that would grow beyond the context is cut there and finishes with "length"; a prompt
+    that leaves no room for a single token is refused.
+    """
+
+    def __init__(self, parts: Parts, options: RadixOptions, tokenizer: HFTokenizer) -> None:
+        """Use `open`."""
+        self.name = parts.name
+        self.capabilities = _ABILITIES
+        self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
+        self.context = parts.context
+        self.slots = parts.slots
+        self._profile = parts.profile
+        self._options = options
+        self._tokenizer = tokenizer
+        self._grammars = GrammarCompiler(tokenizer, self.renderer.end_ids)
+        self._seeds = itertools.count(options.seed * 1_000_003 + 1)
+        self._worker = Worker(parts.engine, self.name, parts.prepare)
+        self._finalizer = weakref.finalize(self, _stop, self._worker)
+
+    @classmethod
+    def open(cls, path: str | Path, **options: Any) -> RadixBackend:
+        """Load a model from a folder, or by its name on the hub, and start its engine.
+
+        The options are those of `RadixOptions`. Raises ModelLoadError where the folder cannot be
+        used, BackendError for a wrong option.
+        """
+        wanted = RadixOptions.of(**options)
+        parts = assemble(path, wanted)
+        return cls(parts, wanted, HFTokenizer.load(parts.folder))
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        prompt, sampling = request.prompt, request.sampling
+        room = self._room(len(prompt), request.label)
+        self._check_pool(len(prompt) + min(room, sampling.max_tokens), request.label)
+        tail = self.renderer.answer_tail(prompt)
+        matcher: Matcher | None = None
+        if request.constraint is not None:
+            matcher = await asyncio.to_thread(self._grammars.matcher, request.constraint, tail)
+        text = TextStream(self._tokenizer, sampling.stop, tail, min_tokens=sampling.min_tokens)
+        channel = Channel(self._worker)
+        job = Generation(
+            request, channel.sink, text,
+            room=room, end_ids=self.renderer.end_ids,
+            matcher=matcher, vocabulary=self._tokenizer.vocab_size,
+            seed=next(self._seeds) if sampling.seed is None else sampling.seed,
+        )  # fmt: skip
+        self._worker.submit(job)
+        done = False
+        try:
+            while not done:
+                delta = await channel.get()
+                assert isinstance(delta, Delta)
+                done = delta.finish is not None
+                yield delta
+        finally:
+            if not done:
+                self._worker.cancel(job)
+
+    async def score(self, request: ScoreRequest) -> Scores:
+        longest = max(map(len, request.continuations), default=0)
+        length = len(request.prompt) + longest
+        self._room(max(len(request.prompt), length - 1), request.label)
+        self._check_pool(length, request.label)
+        channel = Channel(self._worker)
+        found = await self._result(Scoring(request, channel.sink), channel)
+        assert isinstance(found, Scores)
+        return found
+
+    async def prefill(self, prompt: TokenPrompt, *, salt: str = "") -> Usage:
+        self._room(len(prompt), "")
+        self._check_pool(len(prompt), "")
+        channel = Channel(self._worker)
+        found = await self._result(Warming(prompt.ids, salt, 0.0, channel.sink), channel)
+        assert isinstance(found, Usage)
+        return found
+
+    def profile(self) -> Profile:
+        return self._profile
+
+    async def calibrate(self) -> Profile:
+        """Measure the numbers of the profile, which takes seconds; requests wait meanwhile."""
+        from ramify.backend.radix.calibration import measure
+
+        numbers = await asyncio.wrap_future(self._worker.call(measure))
+        self._profile = self._profile.with_measured(**numbers)
+        return self._profile
+
+    async def snapshot(self) -> Snapshot:
+        """The state of the engine between two steps."""
+        return await asyncio.wrap_future(self._worker.call(lambda engine: engine.snapshot()))
+
+    async def clear_cache(self) -> int:
+        """Drop all KV that no request uses now; returns the number of tokens."""
+        clear = self._worker.call(lambda engine: engine.scheduler.cache.tree.clear())
+        return await asyncio.wrap_future(clear)
+
+    async def close(self) -> None:
+        self._worker.close()
+        await asyncio.to_thread(self._worker.join)
+
+    async def _result(self, job: Job, channel: Channel) -> Delta | Scores | Usage:
+        self._worker.submit(job)
+        done = False
+        try:
+            found = await channel.get()
+            done = True
+            return found
+        finally:
+            if not done:
+                self._worker.cancel(job)
+
+    def _room(self, prompt: int, label: str) -> int:
+        """Tokens that fit behind a prompt. Raises PromptTooLongError where there is none."""
+        if prompt == 0:
+            raise BackendError("the prompt is empty.", where=Where(node=label))
+        if prompt >= self.context:
+            raise PromptTooLongError(
+                f"the prompt has {prompt} tokens, and {self.name!r} has a context of "
+                f"{self.context}.",
+                hint="Shorten the prompt (rf.compress).",
+                where=Where(node=label),
+            )
+        return self.context - prompt
+
+    def _check_pool(self, tokens: int, label: str) -> None:
+        if tokens > self.slots:
+            raise PoolTooSmallError(
+                f"the request needs {tokens} KV slots, and the whole pool of {self.name!r} has "
+                f"{self.slots}.",
+                hint="Shorten the prompt, lower max_tokens, or open the backend with a larger "
+                "pool_tokens.",
+                where=Where(node=label),
+            )
+
+
+def _stop(worker: Worker) -> None:
+    """When nobody holds the backend any more, or at the interpreter's end."""
+    worker.close()
+    worker.join()

@@ -1,0 +1,84 @@
+"""From a model folder to an engine that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ramify.backend.contract import Profile
+from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.engine import Engine
+from ramify.backend.radix.families import context_of
+from ramify.backend.radix.loading import find_folder, load_model
+from ramify.backend.radix.model import ATTENTION, LanguageModel, register_attention
+from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
+from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.scheduler import Scheduler
+from ramify.backend.radix.self_test import self_test
+
+_FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
+_BYTES = 2e10  # per second
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a backend is made of."""
+
+    name: str
+    folder: Path
+    context: int
+    slots: int
+    engine: Engine
+    profile: Profile
+    prepare: Callable[[], None]  # to be called in the thread that runs the engine
+
+
+def assemble(source: str | Path, options: RadixOptions) -> Parts:
+    """Load and test a model, and build an engine for it. Raises ModelLoadError."""
+    folder = find_folder(source)
+    device = torch.device(options.device)
+    prepare = partial(_prepare, options.threads)
+    prepare()
+    register_attention()
+    model, config = load_model(
+        folder, device=options.device, dtype=options.dtype,
+        remote_code=options.remote_code, attention=ATTENTION,
+    )  # fmt: skip
+    slot_bytes = self_test(model, device)
+    context = context_of(config)
+    slots = pool_slots(
+        options, slot_bytes=slot_bytes, context=context, free_bytes=partial(_free_bytes, device)
+    )
+    scheduler = Scheduler(
+        Cache(slots, shared=options.cache),
+        max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
+    )  # fmt: skip
+    engine = Engine(LanguageModel(model, KVPool(slots, device)), scheduler)
+    name = options.name or folder.name
+    profile = _first_guess(model, Profile(name=name, context=context, max_batch=options.max_batch))
+    return Parts(name, folder, context, slots, engine, profile, prepare)
+
+
+def _prepare(threads: int | None) -> None:
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _free_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return 3 * torch.cuda.mem_get_info(device)[0]  # a GPU is for this: use three quarters
+    return free_host_bytes()
+
+
+def _first_guess(model: Any, profile: Profile) -> Profile:
+    """Seconds from the number of parameters and their bytes, until they are measured."""
+    numbers = sum(p.numel() for p in model.parameters())
+    read = sum(p.nbytes for p in model.parameters()) / _BYTES
+    prefill = 2 * numbers / _FLOPS
+    steps = tuple((batch, max(read, prefill * batch)) for batch in (1, 16))
+    return profile.with_measured(prefill_s=prefill, decode_s=steps)

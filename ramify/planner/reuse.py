@@ -1,0 +1,76 @@
+"""Which part of a prompt an earlier node has computed: the plan's picture of the radix tree."""
+
+from __future__ import annotations
+
+from ramify.ir import Alias, Answer, Graph, NodeId, Parallel, Prompt, Prompted
+from ramify.planner.context import Context
+from ramify.planner.sizes import Sizes
+from ramify.planner.work import find_works, trail
+
+
+class Reuse:
+    """Walks the prompts of nodes in the order of execution; each model has a cache of its own.
+
+    Prompts are the same where their content is, be they one object or two. An endless cache is
+    assumed, and backends that keep joined blocks as they are.
+    """
+
+    def __init__(self, graph: Graph, context: Context, sizes: Sizes) -> None:
+        find_works(graph, context)
+        self.graph = graph
+        self.context = context
+        self.sizes = sizes
+        self._computed: set[tuple[str, bytes]] = set()
+
+    def read(self, node: Prompted) -> tuple[int, int]:
+        """Tokens of a node's prompt, and of its longest prefix that is computed already."""
+        total = self.sizes.prompt(node.prompt)
+        cached = 0
+        for prompt in node.prompt.ancestors():
+            found = self._found(prompt, node.model) or self._joined(prompt, node.model)
+            self._computed.add((node.model, self._digest(prompt)))
+            if found:
+                cached = found
+                break
+        return total, min(cached, total)
+
+    def _digest(self, prompt: Prompt) -> bytes:
+        digest: bytes = trail(prompt, self.context)[0].digest()
+        return digest
+
+    def _found(self, prompt: Prompt, model: str) -> int:
+        """Tokens of a prompt that was computed, or that ends in what the model wrote; else 0."""
+        segment = prompt.segment
+        wrote = type(segment) is Answer and self._model(segment.node) == model
+        if wrote or (model, self._digest(prompt)) in self._computed:
+            return self.sizes.prompt(prompt)
+        return 0
+
+    def _joined(self, prompt: Prompt, model: str) -> int:
+        """Tokens of a prompt that ends in joined branches, as far as the branches computed them.
+
+        Blocks that are kept apart are all there; of blocks in a row, the first continues its fork.
+        """
+        segment, parent = prompt.segment, prompt.parent
+        if type(segment) is not Parallel or not isinstance(segment.blocks, tuple) or not parent:
+            return 0
+        fork = self._digest(parent)
+        at_fork = [b for b in segment.blocks if self._digest(b.start) == fork]
+        blocks = at_fork if segment.mode == "kv" else segment.blocks[:1]
+        start = self.sizes.prompt(parent)
+        tokens = 0
+        for block in blocks:
+            if block in at_fork:
+                tokens += max(self._known_prefix(block.stop, model) - start, 0)
+        return start + tokens if tokens else 0
+
+    def _known_prefix(self, prompt: Prompt, model: str) -> int:
+        known = (self._found(above, model) for above in prompt.ancestors())
+        return next((tokens for tokens in known if tokens), 0)
+
+    def _model(self, node_id: NodeId) -> str | None:
+        """The model that wrote an answer; it wrote it earlier, or the answer could not be read."""
+        node = self.graph.nodes.get(node_id) or self.context.planned.get(node_id)
+        while type(node) is Alias:
+            node = self.graph.nodes.get(node.of) or self.context.planned.get(node.of)
+        return node.model if isinstance(node, Prompted) else None

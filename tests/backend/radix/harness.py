@@ -1,0 +1,121 @@
+"""An engine without its thread, and the plain model beside it, for tests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ramify.backend.contract import Delta, Request, Scores, TokenPrompt, Usage
+from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.engine import Engine
+from ramify.backend.radix.jobs import Generation
+from ramify.backend.radix.loading import load_model
+from ramify.backend.radix.model import ATTENTION, LanguageModel, register_attention
+from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.scheduler import Scheduler
+from ramify.backend.stream import TextStream
+from ramify.ir.sampling import Sampling
+from tests.backend.radix.models import tiny
+
+CPU = torch.device("cpu")
+
+
+class NoText:
+    """A tokenizer whose tokens have no text."""
+
+    name, vocab_size, start_ids = "none", 0, ()
+    end_ids: frozenset[int] = frozenset()
+
+    def bytes_of(self, token: int) -> bytes:
+        return b""
+
+
+@dataclass
+class Sunk:
+    """What a job has given out."""
+
+    items: list[Any] = field(default_factory=list)
+
+    def __call__(self, item: Delta | Scores | Usage | BaseException) -> None:
+        self.items.append(item)
+
+    @property
+    def error(self) -> BaseException | None:
+        return next((i for i in self.items if isinstance(i, BaseException)), None)
+
+    @property
+    def ids(self) -> list[int]:
+        return [i for item in self.items for i in item.ids]
+
+    @property
+    def done(self) -> bool:
+        return bool(self.items) and getattr(self.items[-1], "finish", "x") is not None
+
+
+@functools.cache
+def ours(family: str) -> Any:
+    """The model of a family with our attention."""
+    register_attention()
+    model, _ = load_model(
+        tiny(family), device="cpu", dtype="float32", remote_code=False, attention=ATTENTION
+    )
+    return model
+
+
+@functools.cache
+def plain(family: str) -> Any:
+    """The model of a family as transformers runs it."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny(family), attn_implementation="eager")
+    return model.eval()
+
+
+def engine_for(
+    family: str, slots: int = 2000, *, cache: bool = True, pays: int = 16, **options: Any
+) -> Engine:
+    """An engine over a family's tiny model; `pays` is small so that sharing is exercised."""
+    scheduler = Scheduler(Cache(slots, shared=cache), **options)
+    return Engine(LanguageModel(ours(family), KVPool(slots, CPU), pays=pays), scheduler)
+
+
+def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any) -> Generation:
+    """A job whose sink is a `Sunk`; greedy and without an end unless options say more."""
+    extra = {k: options.pop(k) for k in ("priority", "salt", "label") if k in options}
+    sampling = Sampling(max_tokens=n, **{"ignore_end": True, **options})
+    request = Request(prompt=TokenPrompt(tuple(ids)), sampling=sampling, **extra)
+    return Generation(
+        request, Sunk(), TextStream(NoText()), room=room, seed=sampling.seed or 0,
+        end_ids=frozenset({2}),
+    )  # fmt: skip
+
+
+def run(engine: Engine, *, check: bool = False, limit: int = 5000) -> None:
+    """Run an engine until it has nothing to do."""
+    for _ in range(limit):
+        if not engine.busy:
+            return
+        engine.step()
+        if check:
+            engine.check()
+    raise AssertionError("the engine does not come to an end")
+
+
+_greedy: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+
+
+def greedy(family: str, ids: Iterable[int], n: int) -> list[int]:
+    """What transformers' `generate` answers."""
+    key = (family, tuple(ids))
+    if len(_greedy.get(key, ())) < n:
+        with torch.inference_mode():
+            out = plain(family).generate(
+                torch.tensor([key[1]]), attention_mask=torch.ones(1, len(key[1])).long(),
+                max_new_tokens=n, do_sample=False, eos_token_id=None, pad_token_id=0,
+            )  # fmt: skip
+        _greedy[key] = out[0, len(key[1]) :].tolist()
+    return _greedy[key][:n]

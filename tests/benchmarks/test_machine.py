@@ -1,0 +1,26 @@
+"""The description of the machine, and the watch for other work."""
+
+from __future__ import annotations
+
+import platform
+import socket
+
+from benchmarks.harness.machine import Watch, describe, version
+
+
+def test_description_has_versions_and_no_place() -> None:
+    found = describe()
+    assert found["python"] == platform.python_version()
+    assert found["cores"] >= 1
+    assert socket.gethostname() not in str(found)
+    assert version("no-such-package-here") == ""
+
+
+def test_watch_counts_only_the_work_of_others() -> None:
+    with Watch() as watch:
+        sum(range(200_000))
+    assert 0 <= watch.others
+    watch.others = 0.05
+    assert watch.found() == {"cores_used_by_others": 0.05}
+    watch.others = 0.8
+    assert "0.8 cores" in watch.found()["warning"]
