@@ -1,4 +1,4 @@
-"""Answer from a folder of texts: retrieve, shorten for the question, answer, check the citations."""
+"""Answer from a folder of texts: retrieve, shorten for the question, answer, check citations."""
 
 from pathlib import Path
 

@@ -1,23 +1,16 @@
 """ReAct (Yao et al., 2023): think, use a tool, read what it says, until the answer is known."""
 
-import ast
-from operator import add, mul, sub
+from math import prod
 
 import typer
 
 import ramify as rf
 
-SIGNS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
-SUM = r"[1-9]\d{0,3}( [-+*] [1-9]\d{0,3}){1,3}"  # the tool never gets anything else to read
+SUM = r"[1-9]\d{0,3}( [+*] [1-9]\d{0,3}){1,3}"  # the tool never gets anything else to read
 
 
 def calculate(text: str) -> int:
-    def value(node) -> int:
-        if isinstance(node, ast.BinOp):
-            return SIGNS[type(node.op)](value(node.left), value(node.right))
-        return int(ast.literal_eval(node))
-
-    return value(ast.parse(text, mode="eval").body)
+    return sum(prod(map(int, term.split("*"))) for term in text.split("+"))
 
 
 @rf.program
@@ -25,8 +18,8 @@ async def agent(s, question: str, steps: int = 3):
     s += [rf.system("Think, then calculate or answer."), rf.user(question)]
     for _ in range(steps):
         s = s.fork()  # the prompt goes on, the names start anew
-        s += rf.assistant("Thought: ", rf.gen("thought", max_tokens=32, stop="\n"),
-                          "\nAction: ", rf.gen("action", choices=["calculate", "answer"]))
+        s += rf.assistant("Thought: ", rf.gen("thought", max_tokens=32, stop="\n"))
+        s += rf.assistant("Action: ", rf.gen("action", choices=["calculate", "answer"]))
         if await s["action"] == "answer":
             break
         s += rf.assistant("Calculate: ", rf.gen("sum", regex=SUM))

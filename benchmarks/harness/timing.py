@@ -16,7 +16,7 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Something to time: `run()` is timed, `prepare()` before it and `finish()` after it are not."""
+    """Something to time: `run()` is timed; `prepare()` before and `finish()` after it are not."""
 
     name: str
     run: Callable[[], Any]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
-from ramify.backend.chat_template import Before, Header, TemplateSource, read_template
+from ramify.backend.chat_template import Before, Headers, TemplateSource, read_template
 from ramify.backend.tokenizer import Tokenizer
 from ramify.errors import CapabilityError
 from ramify.ir.prompt import Role
@@ -117,24 +117,28 @@ class ChatFormat:
             return cls.plain(tokenizer)
         found = read_template(tokenizer)
         encode = tokenizer.encode_control
-        firsts = [encode(h.text) for (before, _), h in found.by_place.items() if before == "start"]
         start = tokenizer.start_ids
+        places = {place: _turn(encode, found, *place) for place in found.headers}
+        firsts = [turn.open for (before, _), turn in places.items() if before == "start"]
         if any(ids[: len(start)] != start for ids in firsts):
             start = ()  # a template that leaves the start tokens out knows why
-
-        def turn_of(role: Role, header: Header) -> Turn:
-            text = header.text.removesuffix(header.tail)
-            open_, answer = encode(text), encode(header.answer)
-            if start and open_[: len(start)] == start:
-                open_ = open_[len(start) :]
-            if start and answer[: len(start)] == start:
-                answer = answer[len(start) :]
-            return Turn(open_, answer, header.tail, encode(found.close[role]))
-
-        turns = {role: turn_of(role, header) for role, header in found.by_role.items()}
-        after: dict[tuple[Before, Role], Turn] = {}
-        for (before, role), header in found.by_place.items():
-            turn = turn_of(role, header)
-            if turn != turns.get(role):
-                after[before, role] = turn
+        for place, turn in places.items():
+            if place[0] == "start" and start:
+                places[place] = replace(
+                    turn,
+                    open=turn.open[len(start) :],
+                    answer_open=turn.answer_open[
+                        len(start) * (turn.answer_open[: len(start)] == start) :
+                    ],
+                )
+        turns = {role: places[before, role] for role, before in found.usual.items()}
+        after = {place: turn for place, turn in places.items() if turn != turns.get(place[1])}
         return cls(tokenizer.name, start, turns, after, found.refused)
+
+
+def _turn(
+    encode: Callable[[str], tuple[int, ...]], found: Headers, before: Before, role: Role
+) -> Turn:
+    header = found.headers[before, role]
+    text = header.text.removesuffix(header.tail)
+    return Turn(encode(text), encode(header.answer), header.tail, encode(found.close[role]))

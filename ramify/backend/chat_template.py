@@ -30,12 +30,13 @@ _FOLLOW: dict[Role, tuple[tuple[Role, ...], ...]] = {
     "assistant": (("user",), ()),
     "tool": (("assistant", "user"), ("assistant",), ()),
 }
-# Where the default form of a role is taken from.
+# Where a role belongs, the usual place first: a template that refuses it there has no such role
+# (some let a role pass for another one elsewhere).
 _USUAL: dict[Role, tuple[Before, ...]] = {
-    "system": ("user", "assistant", "start"),
-    "user": ("assistant", "system", "start", "user", "tool"),
-    "assistant": ("user", "tool", "system", "assistant", "start"),
-    "tool": ("assistant", "user", "tool", "system", "start"),
+    "system": ("start",),
+    "user": ("assistant", "system", "start"),
+    "assistant": ("user",),
+    "tool": ("assistant",),
 }
 _MERGED_GAP = "\n\n"  # between a system message and the user message that it is written into
 
@@ -76,10 +77,10 @@ class Header:
 class Headers:
     """What was found out about a template, as text."""
 
-    by_role: dict[Role, Header]
-    by_place: dict[tuple[Before, Role], Header]
+    headers: dict[tuple[Before, Role], Header]
+    usual: dict[Role, Before]  # the place whose header stands for a role where none is known
     close: dict[Role, str]
-    refused: dict[Role, str]
+    refused: dict[Role, str]  # role -> why
 
 
 def read_template(source: TemplateSource) -> Headers:
@@ -89,15 +90,17 @@ def read_template(source: TemplateSource) -> Headers:
     """
     probe = _Probe(source)
     close = {role: probe.close(role) for role in _FOLLOW}
-    by_place: dict[tuple[Before, Role], Header] = {}
+    headers: dict[tuple[Before, Role], Header] = {}
+    usual: dict[Role, Before] = {}
     refused: dict[Role, str] = {}
     for role in _FOLLOW:
-        for before in _LEADS:
-            found = probe.header(before, role, close)
-            if found is not None:
-                by_place[before, role] = found
-        if not any(place[1] == role for place in by_place):
+        found = {before: probe.header(before, role, close) for before in _LEADS}
+        place = next((before for before in _USUAL[role] if found[before] is not None), None)
+        if place is None:
             refused[role] = probe.reason(role)
+            continue
+        usual[role] = place
+        headers.update({(b, role): header for b, header in found.items() if header is not None})
     for role in ("user", "assistant"):
         if role in refused:
             raise ModelLoadError(
@@ -105,31 +108,22 @@ def read_template(source: TemplateSource) -> Headers:
                 f"{refused[role]}.",
                 hint="Open the model without its template, or repair the template.",
             )
-    by_role = {
-        role: next(by_place[b, role] for b in _USUAL[role] if (b, role) in by_place)
-        for role in _FOLLOW
-        if role not in refused
-    }
-    _merge_system(by_role, by_place, close, refused)
-    return Headers(by_role, by_place, close, refused)
+    result = Headers(headers, usual, close, refused)
+    _merge_system(result)
+    return result
 
 
-def _merge_system(
-    by_role: dict[Role, Header],
-    by_place: dict[tuple[Before, Role], Header],
-    close: dict[Role, str],
-    refused: dict[Role, str],
-) -> None:
+def _merge_system(found: Headers) -> None:
     """A system message that is written into the first user message (Llama 2, Gemma)."""
-    if "system" in refused:
-        first = by_place.get(("start", "user"), by_role["user"])
-        by_place["start", "system"] = first
-        by_place["system", "user"] = Header(_MERGED_GAP, _MERGED_GAP)
+    headers, close = found.headers, found.close
+    if "system" in found.refused and ("start", "user") in headers:
+        headers["start", "system"] = headers["start", "user"]
+        headers["system", "user"] = Header(_MERGED_GAP, _MERGED_GAP)
         close["system"] = ""
-    if close["system"] == "" and ("system", "assistant") not in by_place:
-        usual = by_role["assistant"]
+    if close["system"] == "" and ("system", "assistant") not in headers:
+        usual = headers[found.usual["assistant"], "assistant"]
         end = close["user"]
-        by_place["system", "assistant"] = Header(end + usual.text, end + usual.answer)
+        headers["system", "assistant"] = Header(end + usual.text, end + usual.answer)
 
 
 class _Probe:

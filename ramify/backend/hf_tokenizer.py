@@ -133,14 +133,13 @@ class HFTokenizer:
         return tuple(self._bytes)
 
     def render_template(self, messages: Messages, *, answer: bool) -> str:
-        from jinja2.exceptions import TemplateError
-
+        plain = [dict(message) for message in messages]
         try:
             text = self.fast.apply_chat_template(
-                [dict(message) for message in messages], tokenize=False, add_generation_prompt=answer
+                plain, tokenize=False, add_generation_prompt=answer
             )
-        except (TemplateError, TypeError, IndexError, KeyError) as error:
-            raise CapabilityError(f"the template says: {error}") from error
+        except Exception as error:  # a template is a program: it may fail in any way
+            raise CapabilityError(f"it says: {error}") from error
         return str(text)
 
     def _find_start(self) -> tuple[int, ...]:

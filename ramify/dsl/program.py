@@ -144,6 +144,7 @@ class Program:
             abody if self.is_async else body,
             is_async=self.is_async,
             variables=variables,
+            kept=lambda: [value._ref for value in state._kept],
         )
 
     def compile(self, *args: Any, backend: BackendLike = None, **kwargs: Any) -> Plan:
@@ -158,7 +159,7 @@ class Program:
                 value = run_sync(task.body(None))  # type: ignore[arg-type]
             else:
                 value = task.body(None)  # type: ignore[arg-type]
-            task.graph.outputs = (value,)
+            task.graph.outputs = (value, *task.kept())
         except TraceStopped as stopped:
             note = f"the program looks at {stopped.name!r} here; the rest is planned when it is known"
             task.graph.outputs = tuple(Ref(node) for node in task.graph.nodes)

@@ -49,8 +49,8 @@ class State:
         self._scope = scope
         self._outer = outer
         self._names: dict[str, Value] = {}
+        self._kept: list[Value] = []  # named by `s[name] = ...`: wanted although nobody reads them
         self._role: Role | None = None
-        self._forks = 0
 
     # extending the prompt
 
@@ -199,6 +199,7 @@ class State:
         from ramify.dsl.functions import as_value
 
         self._names[name] = as_value(self._trace, item, name)
+        self._kept.append(self._names[name])
 
     def __contains__(self, name: str) -> bool:
         state: State | None = self
@@ -250,7 +251,6 @@ class State:
         return Branches(self, [self._branch(f"[{i}]") for i in range(n)])
 
     def _branch(self, label: str) -> State:
-        self._forks += 1
         joint = "" if label.startswith("[") else "/"
         return State(self._trace, self._prompt, f"{self._scope}{joint}{label}", self)
 

@@ -70,16 +70,22 @@ class Batch:
 
     async def run(self, tasks: Iterable[Task]) -> None:
         """Run all tasks; a failed row is a result with its failure, and stops nobody else."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._run(tasks, group)
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _run(self, tasks: Iterable[Task], group: asyncio.TaskGroup) -> None:
         numbered = enumerate(tasks)
-        async with asyncio.TaskGroup() as group:
-            while window := list(self._rows(islice(numbered, self.options.window))):
-                for row in window:
-                    row.work = group.create_task(self._drive(row))
-                for row in window:
-                    await row.at_gate.wait()
-                for row in self._ordered(window):
-                    await self._slots.acquire()
-                    row.open.set()
+        while window := list(self._rows(islice(numbered, self.options.window))):
+            for row in window:
+                row.work = group.create_task(self._drive(row))
+            for row in window:
+                await row.at_gate.wait()
+            for row in self._ordered(window):
+                await self._slots.acquire()
+                row.open.set()
 
     def _rows(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[_Row]:
         for index, task in numbered:

@@ -38,7 +38,7 @@ async def finish(run: Run, task: Task, *, keep_plan: bool) -> Result:
     try:
         async with limit:
             value = await _traced(run, task)
-            await run.compute([value], final=True)
+            await run.compute([value, *task.kept()], final=True)
         return result_of(run, task, value, keep_plan=keep_plan)
     except RamifyError as error:
         error.at(program=task.program)

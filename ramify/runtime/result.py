@@ -57,8 +57,8 @@ class Result:
             return found
         known = ", ".join(self.variables) or "none"
         raise UnknownVariableError(
-            f"there is no variable {name!r}.",
-            hint=f"Known: {known}.",
+            f"there is no variable {name!r}, or nothing that was returned needed it.",
+            hint=f"Known: {known}. Return it, or name it with s[{name!r}] = ...",
             where=Where(self.program),
         )
 

@@ -38,6 +38,7 @@ class Task:
     body: Callable[[Resolver], Any]
     is_async: bool = False
     variables: Callable[[], Mapping[str, Ref]] = dict
+    kept: Callable[[], list[Ref]] = list  # wanted beside what is returned
 
 
 class RunResolver:

@@ -31,7 +31,7 @@ def test_grid_leaves_blank_what_a_row_lacks_and_aligns_numbers_to_the_right() ->
     lines = grid([{"name": "a", "n": 5}, {"name": "long name", "other": 1.5}]).splitlines()
     assert lines[0] == "name       n  other"
     assert lines[2] == "a          5"
-    assert lines[3] == "long name       1.500"
+    assert lines[3] == "long name     1.500"
     assert grid([]) == ""
 
 

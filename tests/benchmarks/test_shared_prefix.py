@@ -9,12 +9,12 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from benchmarks.harness import models  # noqa: E402
-from benchmarks.harness.models import LlamaShape, random_llama  # noqa: E402
-from benchmarks.peers import huggingface  # noqa: E402
-from benchmarks.peers.engine import shared_length  # noqa: E402
-from benchmarks.roofline import Limits  # noqa: E402
-from benchmarks.shared_prefix import Workload  # noqa: E402
+from benchmarks.harness import models
+from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.peers import huggingface
+from benchmarks.peers.engine import shared_length
+from benchmarks.roofline import Limits
+from benchmarks.shared_prefix import Workload
 
 TINY = LlamaShape(
     layers=2, hidden=64, heads=4, kv_heads=2, intermediate=96, vocab=512, dtype="float32"

@@ -26,13 +26,13 @@ def prompts(seed: int, count: int = 8) -> list[tuple[int, ...]]:
     return [tuple(p) for p in found]
 
 
-def answers(engine, asked, *, n=12, seed=0, **options):  # type: ignore[no-untyped-def]
+def answers(engine, asked, *, n=12, order=0, **options):  # type: ignore[no-untyped-def]
     """All prompts, arriving in random order while others run; the answers in order."""
-    rnd = random.Random(seed)
+    rnd = random.Random(order)
     jobs = {i: generation(p, n, priority=rnd.random(), **options) for i, p in enumerate(asked)}
-    order = list(jobs)
-    rnd.shuffle(order)
-    for i in order:
+    arrivals = list(jobs)
+    rnd.shuffle(arrivals)
+    for i in arrivals:
         engine.submit(jobs[i])
         for _ in range(rnd.choice((0, 0, 1, 3))):
             engine.step()
@@ -56,7 +56,7 @@ def test_greedy_answers_are_those_of_generate(family: str, cache: bool) -> None:
 def test_a_small_pool_evicts_and_preempts_and_changes_nothing(family: str, seed: int) -> None:
     asked = prompts(seed)
     engine = engine_for(family, slots=110, budget=random.Random(seed).choice((7, 33, 64)))
-    assert answers(engine, asked, n=40, seed=seed) == [greedy(family, p, 40) for p in asked]
+    assert answers(engine, asked, n=40, order=seed) == [greedy(family, p, 40) for p in asked]
     assert engine.scheduler.cache.tree.evicted > 0
     assert engine.scheduler.preempted > 0
 
@@ -66,7 +66,7 @@ def test_a_second_round_finds_everything_in_the_cache() -> None:
     engine = engine_for("qwen2")
     first = answers(engine, asked)
     rows = engine.metrics.rows
-    assert answers(engine, asked, seed=1) == first
+    assert answers(engine, asked, order=1) == first
     assert engine.metrics.rows - rows == 12 * len(asked)
 
 
@@ -144,5 +144,5 @@ def test_seeded_sampling_does_not_depend_on_the_company() -> None:
     for p in asked:
         alone += answers(engine_for("llama", cache=False), [p], n=20, **options)
     assert len({tuple(a) for a in alone}) == len(alone)
-    together = answers(engine_for("llama", slots=150, budget=19), asked, n=20, seed=4, **options)
+    together = answers(engine_for("llama", slots=150, budget=19), asked, n=20, order=4, **options)
     assert together == alone
