@@ -5,7 +5,7 @@ import typer
 import ramify as rf
 from ramify.demo.world import load_towns
 
-QUESTIONS = ("What is the river of {town}?", "Who is the mayor of {town}?", "And the festival?")
+QUESTIONS = ("What is the river of {town}?", "Who is the mayor of {town}?", "How old is it?")
 
 
 @rf.program

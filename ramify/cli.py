@@ -23,7 +23,7 @@ app = typer.Typer(
     help="An optimizing compiler and runtime for LLM programs.",
 )
 
-ProgramName = Annotated[str, typer.Argument(metavar="FILE.py:PROGRAM", help="Where the program is.")]
+ProgramName = Annotated[str, typer.Argument(metavar="FILE.py:PROGRAM", help="Which program.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="NAME=VALUE", help="An argument; JSON, or else text."),
@@ -143,9 +143,7 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
 
 
 @app.command()
-def explain(
-    program: ProgramName, settings: Settings = None, backend: BackendName = None
-) -> None:
+def explain(program: ProgramName, settings: Settings = None, backend: BackendName = None) -> None:
     """Show the plan of a program without running it."""
     plan = load_program(program).compile(backend=backend, **arguments(settings))
     typer.echo(plan.explain())

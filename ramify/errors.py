@@ -97,3 +97,7 @@ class NodeTimeoutError(RamifyError, TimeoutError):
 
 class UpstreamError(RamifyError):
     """A node was not run because a node that it reads has failed."""
+
+
+class NodeCancelledError(RamifyError):
+    """A node was cancelled: its run ended, or `rf.first` had enough without it."""

@@ -48,24 +48,28 @@ class Answerer:
         self.model = model.to(device).eval()
 
     @torch.no_grad()
+    def ask(self, chats: list[list[dict[str, str]]], tokens: int = 32) -> list[str]:
+        """Greedy answers of at most `tokens` tokens, one for each chat of one batch."""
+        texts = [self.tokenizer.apply_chat_template(chat, tokenize=False,
+                                                    add_generation_prompt=True) for chat in chats]
+        inputs = self.tokenizer(texts, return_tensors="pt", padding=True,
+                                add_special_tokens=False).to(self.device)
+        ids = inputs["input_ids"]
+        out = self.model.generate(input_ids=ids, attention_mask=inputs["attention_mask"],
+                                  max_new_tokens=tokens)
+        new = self.tokenizer.batch_decode(out[:, ids.shape[1]:], skip_special_tokens=True)
+        return [text.strip() for text in new]
+
     def __call__(self, cases: list[Case], batch: int = 32) -> list[str]:
-        """Greedy answers, in the order of the cases."""
-        texts = [self.tokenizer.apply_chat_template(case.messages, tokenize=False,
-                                                    add_generation_prompt=True) for case in cases]
-        order = sorted(range(len(cases)), key=lambda at: len(texts[at]))
+        """Greedy answers, in the order of the cases, with room for the answers expected."""
+        order = sorted(range(len(cases)), key=lambda at: len(str(cases[at].messages)))
         answers = [""] * len(cases)
         for start in range(0, len(order), batch):
             part = order[start:start + batch]
-            inputs = self.tokenizer([texts[at] for at in part], return_tensors="pt", padding=True,
-                                    add_special_tokens=False).to(self.device)
             longest = max(len(self.tokenizer(cases[at].answer)["input_ids"]) for at in part)
-            out = self.model.generate(input_ids=inputs["input_ids"],
-                                      attention_mask=inputs["attention_mask"],
-                                      max_new_tokens=longest + 8)
-            new = out[:, inputs["input_ids"].shape[1]:]
-            for at, text in zip(part, self.tokenizer.batch_decode(new, skip_special_tokens=True),
-                                strict=True):
-                answers[at] = text.strip()
+            said = self.ask([cases[at].messages for at in part], longest + 8)
+            for at, text in zip(part, said, strict=True):
+                answers[at] = text
         return answers
 
 

@@ -1,10 +1,11 @@
-"""How facts are said: sentences of passages, canonical answers, and the two ways to shorten them."""
+"""How facts are said: sentences of passages, canonical answers, two ways to shorten them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable
 
+from examples.demo_world.names import words
 from examples.demo_world.town import Facts
 
 # The answer's own wording: one frame for all aspects, the subject right after "The".
@@ -59,10 +60,10 @@ LEANING = {
     "ferry": ("Its ferry is the {v}.", "The town is served by the ferry {v}."),
 }
 
-FUNCTION_WORDS = frozenset(
+FUNCTION_WORDS = frozenset(words(
     "a an the is are was were be been of in on to at for from by with as and or its it that this "
-    "has have had you can their there".split()
-)
+    "has have had you can their there"
+))
 
 
 def canonical(town: str, key: str, value: str) -> str:
@@ -80,7 +81,9 @@ def sentence(rng: random.Random, town: Facts, key: str, plain: float, lean: floa
     return rng.choice(frames).format(t=town.name, v=value)
 
 
-def sentences(rng: random.Random, town: Facts, plain: float = 0.25, lean: float = 0.25) -> list[str]:
+def sentences(
+    rng: random.Random, town: Facts, plain: float = 0.25, lean: float = 0.25
+) -> list[str]:
     """The town's facts in random order; the first sentence always names the town."""
     keys = list(town.values)
     rng.shuffle(keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -98,7 +98,7 @@ class Encoder:
         self.special = {token: fast.convert_tokens_to_ids(token) for token in SPECIAL}
         core = fast.backend_tokenizer
 
-        @lru_cache(maxsize=None)
+        @cache
         def word(text: str) -> tuple[int, ...]:
             return tuple(core.encode(text, add_special_tokens=False).ids)
 

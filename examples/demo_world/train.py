@@ -72,7 +72,7 @@ def check(
     for mix, length in ((STAGES[stage].mix, STAGES[stage].length), (LEVEL1, 384)):
         batch = pack(random.Random(f"dev/{mix.name}"), encoder, [mix], "dev", 4096 // length + 8,
                      length)
-        loss, exact = answers_loss(model, batch, device)
+        _, exact = answers_loss(model, batch, device)
         scores[mix.name] = round(exact.float().mean().item(), 3)
     return scores
 

@@ -45,7 +45,7 @@ class ChatFormat:
     that the template refuses there is written as in the middle of a conversation.
     """
 
-    name: str
+    name: str  # of the model or template, for people
     start: tuple[int, ...]  # what stands before the first message
     turns: Mapping[Role, Turn]
     after: Mapping[tuple[Before, Role], Turn] = field(default_factory=dict)
@@ -123,17 +123,19 @@ class ChatFormat:
         if any(ids[: len(start)] != start for ids in firsts):
             start = ()  # a template that leaves the start tokens out knows why
         for place, turn in places.items():
-            if place[0] == "start" and start:
+            if place[0] == "start":
                 places[place] = replace(
                     turn,
-                    open=turn.open[len(start) :],
-                    answer_open=turn.answer_open[
-                        len(start) * (turn.answer_open[: len(start)] == start) :
-                    ],
+                    open=_without(start, turn.open),
+                    answer_open=_without(start, turn.answer_open),
                 )
         turns = {role: places[before, role] for role, before in found.usual.items()}
         after = {place: turn for place, turn in places.items() if turn != turns.get(place[1])}
-        return cls(tokenizer.name, start, turns, after, found.refused)
+        return cls(tokenizer.origin, start, turns, after, found.refused)
+
+
+def _without(start: tuple[int, ...], ids: tuple[int, ...]) -> tuple[int, ...]:
+    return ids[len(start) :] if ids[: len(start)] == start else ids
 
 
 def _turn(

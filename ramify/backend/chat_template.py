@@ -45,6 +45,7 @@ class TemplateSource(Tokenizer, Protocol):
     """A tokenizer that may have a chat template."""
 
     has_template: bool
+    origin: str  # where it came from, for people
 
     def render_template(self, messages: Messages, *, answer: bool) -> str:
         """The template's text for messages, with the generation prompt if `answer`.
@@ -104,7 +105,7 @@ def read_template(source: TemplateSource) -> Headers:
     for role in ("user", "assistant"):
         if role in refused:
             raise ModelLoadError(
-                f"the chat template of {source.name} cannot write a plain conversation: "
+                f"the chat template of {source.origin} cannot write a plain conversation: "
                 f"{refused[role]}.",
                 hint="Open the model without its template, or repair the template.",
             )
@@ -164,7 +165,7 @@ class _Probe:
 
     def reason(self, role: Role) -> str:
         """Why the template cannot write a role."""
-        for roles in _LEADS[role]:
+        for roles in reversed(_LEADS[role]):
             found = self._seen.get((roles, False))
             if isinstance(found, str):
                 return found

@@ -51,6 +51,7 @@ class HFTokenizer:
         self._bytes = token_bytes(layout, texts | dict.fromkeys(self.control_ids, b""))
         self.vocab_size = len(self._bytes)
         self.name = f"hf:{sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:16]}"
+        self.origin = str(getattr(fast, "name_or_path", "")) or self.name
         self._control = _core(layout)
         for token in layout["added_tokens"]:
             token["special"] = token["id"] in self.marker_ids

@@ -46,6 +46,11 @@ def linear_regex(pattern: str) -> str:
     return _Translator(pattern, tree.state.flags).whole(tree)
 
 
+def literal_regex(text: str) -> str:
+    """A regex in Rust's syntax that matches just this text."""
+    return "".join(_literal(ord(character)) for character in text)
+
+
 class _Translator:
     """Writes a parsed pattern anew."""
 

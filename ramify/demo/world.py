@@ -1,4 +1,4 @@
-"""The demo world as shipped: 300 invented towns, questions about them, and the small model's folder.
+"""The demo world as shipped: 300 invented towns, questions about them, the small model's folder.
 
 Everything here reads package data and needs nothing but the standard library (no torch).
 """

@@ -122,7 +122,8 @@ class _Progress:
         self.name = name
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}: {task.completed:.0f} rows, {task.fields[tokens]} tokens"),
+            TextColumn("{task.description}: {task.completed:.0f} rows"),
+            TextColumn("{task.fields[tokens]} tokens"),
             TimeElapsedColumn(),
         )
         self.tokens = 0

@@ -107,7 +107,8 @@ def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block
     for branch in states:
         if not isinstance(branch, State):
             raise ProgramError(
-                f"{branch!r} cannot be joined.", hint="Join branches of s.fork or s.each.",
+                f"{branch!r} cannot be joined.",
+                hint="Join branches of s.fork or s.each.",
                 where=state._trace.where(),
             )
         if not state._prompt.starts_with(branch._start):

@@ -24,14 +24,13 @@ from ramify.runtime.threads import start
 Body = Callable[..., Any]
 
 
-def each(
-    state: State, items: Any, body: Body, limit: int | None
-) -> Branches | EachBranches:
+def each(state: State, items: Any, body: Body, limit: int | None) -> Branches | EachBranches:
     """See State.each."""
     trace = state._trace
     name = getattr(body, "__name__", "each").strip("<>")
     if limit is not None and limit < 1:
-        raise ProgramError(f"limit={limit} is not allowed.", hint="At least 1.", where=trace.where())
+        where = trace.where()
+        raise ProgramError(f"limit={limit} is not allowed.", hint="At least 1.", where=where)
     if isinstance(items, str) or not isinstance(items, (Value, list, tuple, EachBranches)):
         if isinstance(items, str) or not hasattr(items, "__iter__"):
             raise ProgramError(

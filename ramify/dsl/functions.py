@@ -112,7 +112,8 @@ def call(function: Callable[..., Any], *args: Any, pure: bool = False, **kwargs:
     trace = current("rf.call")
     if not callable(function):
         raise ProgramError(
-            f"{function!r} cannot be called.", hint="rf.call(function, *values).",
+            f"{function!r} cannot be called.",
+            hint="rf.call(function, *values).",
             where=trace.where(),
         )
     return _added(
@@ -148,7 +149,7 @@ async def aresolve(*values: Value) -> list[Any]:
     return await alook(values[0]._trace, [v._trace.own(v) for v in values], values[0]._name)
 
 
-def _lines(*items: Any) -> str:
+def join_lines(*items: Any) -> str:
     flat: list[str] = []
     for item in items:
         if isinstance(item, (list, tuple)):
@@ -160,12 +161,12 @@ def _lines(*items: Any) -> str:
 
 def lines(*items: Any) -> Value:
     """Values and texts as lines of one text; lists give a line for each item."""
-    value = call(_lines, *items, pure=True)
+    value = call(join_lines, *items, pure=True)
     value._annotation = str
     return value
 
 
-def _same(item: Any) -> Any:
+def same(item: Any) -> Any:
     return item
 
 
@@ -175,5 +176,5 @@ def as_value(trace: Trace, item: Any, name: str) -> Value:
         trace.own(item)
         return item
     return _added(
-        trace, Call, name, Any, function=_same, args=(trace.lower(item),), kwargs=(), pure=True
+        trace, Call, name, Any, function=same, args=(trace.lower(item),), kwargs=(), pure=True
     )

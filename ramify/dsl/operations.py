@@ -9,7 +9,7 @@ from typing import Any
 from ramify.dsl.trace import current
 from ramify.dsl.typed import constraint_of
 from ramify.errors import ProgramError, RamifyError
-from ramify.ir import Constraint, Role, Sampling
+from ramify.ir import Constraint, Generate, Node, Prompt, Role, Sampling, Score, Select
 from ramify.ir.nodes import SelectMethod
 
 
@@ -155,7 +155,8 @@ def select(
     `method`: "normalized" (mean log-probability per token), "likelihood" (sum), "greedy" (the
     first differing token decides).
     """
-    if isinstance(options, str) or not options or not all(isinstance(o, str) and o for o in options):
+    words = not isinstance(options, str) and all(isinstance(o, str) and o for o in options)
+    if not options or not words:
         raise ProgramError(
             f"select needs a list of non-empty strings, not {options!r}.",
             hint='rf.select("name", ["yes", "no"]).',
@@ -175,3 +176,29 @@ def score(name: str, continuations: Sequence[str], *, model: str = "") -> Measur
             hint='rf.score("name", [" yes", " no"]).',
         )
     return Measure(name, tuple(continuations), model)
+
+
+def node_of(piece: Operation, node_id: int, scope: str, prompt: Prompt) -> Node:
+    """The node of an operation that is appended to a prompt."""
+    common: dict[str, Any] = {"id": node_id, "name": piece.name, "scope": scope, "prompt": prompt}
+    if isinstance(piece, Gen):
+        return Generate(
+            **common,
+            model=piece.model,
+            sampling=piece.sampling,
+            constraint=piece.constraint,
+            parse=piece.parse,
+            samples=piece.samples,
+        )
+    if isinstance(piece, Choose):
+        return Select(**common, model=piece.model, options=piece.options, method=piece.method)
+    if isinstance(piece, Measure):
+        return Score(**common, model=piece.model, continuations=piece.continuations)
+    raise ProgramError(f"{piece!r} cannot be appended.", hint="Append rf.gen or rf.select.")
+
+
+def annotation_of(piece: Operation) -> Any:
+    """The type of an operation's value."""
+    if isinstance(piece, Gen):
+        return piece.annotation
+    return list[float] if isinstance(piece, Measure) else str

@@ -155,13 +155,13 @@ class Program:
         task = self.task(args, kwargs)
         note = ""
         try:
-            if self.is_async:
-                value = run_sync(task.body(None))  # type: ignore[arg-type]
-            else:
-                value = task.body(None)  # type: ignore[arg-type]
+            traced = task.body(None)
+            value = run_sync(traced) if self.is_async else traced
             task.graph.outputs = (value, *task.kept())
         except TraceStopped as stopped:
-            note = f"the program looks at {stopped.name!r} here; the rest is planned when it is known"
+            note = (
+                f"the program looks at {stopped.name!r}; what follows is planned when it is known"
+            )
             task.graph.outputs = tuple(Ref(node) for node in task.graph.nodes)
         context = Context()
         if backend is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ramify.dsl.operations import Choose, Gen, Measure, Message, Operation
+from ramify.dsl.operations import Gen, Message, Operation, annotation_of, node_of
 from ramify.dsl.trace import Trace
 from ramify.dsl.value import Value
 from ramify.errors import DuplicateNameError, ProgramError, UnknownVariableError
@@ -23,7 +23,6 @@ from ramify.ir import (
     Role,
     Score,
     Segment,
-    Select,
     Text,
     View,
 )
@@ -142,34 +141,12 @@ class State:
 
     def _node(self, piece: Operation) -> Value:
         graph = self._trace.graph
-        node_id = graph.next_id()
-        common: dict[str, Any] = {
-            "id": node_id, "name": piece.name, "scope": self._scope, "prompt": self._prompt
-        }
-        annotation: Any = str
-        if isinstance(piece, Gen):
-            graph.add(
-                Generate(
-                    **common,
-                    model=piece.model,
-                    sampling=piece.sampling,
-                    constraint=piece.constraint,
-                    parse=piece.parse,
-                    samples=piece.samples,
-                )
-            )
-            annotation = piece.annotation
-        elif isinstance(piece, Choose):
-            graph.add(
-                Select(**common, model=piece.model, options=piece.options, method=piece.method)
-            )
-        elif isinstance(piece, Measure):
-            graph.add(Score(**common, model=piece.model, continuations=piece.continuations))
-            return Value(self._trace, Ref(node_id), piece.name, list[float])
-        value = Value(self._trace, Ref(node_id), piece.name or f"value#{node_id}", annotation)
-        if isinstance(piece, Gen) and piece.samples > 1:
-            return value  # several answers: none of them is the one that the prompt goes on with
-        self._prompt = Prompt(self._prompt, Answer(node_id))
+        node = graph.add(node_of(piece, graph.next_id(), self._scope, self._prompt))
+        name = piece.name or f"value#{node.id}"
+        value = Value(self._trace, Ref(node.id), name, annotation_of(piece))
+        if not isinstance(node, Score) and not (isinstance(node, Generate) and node.samples > 1):
+            # of several samples, none is the one that the prompt goes on with
+            self._prompt = Prompt(self._prompt, Answer(node.id))
         return value
 
     # reading
@@ -228,9 +205,7 @@ class State:
 
     def _view(self, kind: Any, annotation: Any) -> Value:
         node_id = self._trace.graph.next_id()
-        self._trace.graph.add(
-            View(id=node_id, scope=self._scope, prompt=self._prompt, kind=kind)
-        )
+        self._trace.graph.add(View(id=node_id, scope=self._scope, prompt=self._prompt, kind=kind))
         return Value(self._trace, Ref(node_id), f"s.{kind}()", annotation)
 
     def __ramify_operand__(self) -> Value:
@@ -292,7 +267,8 @@ class State:
 
         if mode not in ("text", "kv"):
             raise ProgramError(
-                f"mode={mode!r} is unknown.", hint="Choose 'text' or 'kv'.",
+                f"mode={mode!r} is unknown.",
+                hint="Choose 'text' or 'kv'.",
                 where=self._trace.where(),
             )
         self._prompt = Prompt(self._prompt, Parallel(blocks_of(self, branches), mode))

@@ -36,7 +36,7 @@ class Value:
         if spec:
             raise ValueUseError(
                 f"{self._name!r} cannot be formatted with {spec!r}: it does not exist yet.",
-                hint=f"Resolve it first: f\"{{str({self._name}):{spec}}}\".",
+                hint=f'Resolve it first: f"{{str({self._name}):{spec}}}".',
                 where=self._trace.where(),
             )
         return self._trace.mark(self, self._name)

@@ -59,7 +59,8 @@ class Sampling:
         unknown = [name for name in options if name not in SAMPLING_OPTIONS]
         if unknown:
             near = get_close_matches(unknown[0], SAMPLING_OPTIONS, 1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(SAMPLING_OPTIONS)}."
+            known = f"Known: {', '.join(SAMPLING_OPTIONS)}."
+            hint = f"Did you mean {near[0]!r}?" if near else known
             raise ProgramError(f"unknown sampling option {unknown[0]!r}.", hint=hint)
         stop = options.get("stop", ())
         if stop is None:

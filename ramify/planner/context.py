@@ -24,9 +24,9 @@ class Context:
     """One per program run.
 
     `profiles` by model name ("" is the default backend). `done` holds the nodes whose results are
-    known, or on their way: a graph may read them without containing them. Those among them that
-    failed or were cancelled are in `lost`: no equal work is merged with them. `count` gives the tokens of a text; only
-    estimates call it, never the passes.
+    known or on their way: a graph may read them without containing them. Those among them that
+    failed or were cancelled are in `lost`: no equal work is merged with them. `count` gives the
+    tokens of a text; only estimates call it, never the passes.
     """
 
     profiles: Mapping[str, Profile] = field(default_factory=dict)

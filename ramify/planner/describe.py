@@ -37,6 +37,7 @@ from ramify.ir import (
 )
 from ramify.planner.canonical import encode, identity
 
+
 class Work:
     """The key of a node's work: equal where the digest is.
 

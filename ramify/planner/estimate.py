@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from ramify.planner.sizes import Sizes
 
 if TYPE_CHECKING:
     from ramify.backend.contract import Profile
+    from ramify.planner.account import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Estimate:
 class Estimates:
     """Estimates of the nodes of a plan, by node.
 
-    `critical` is the longest chain of nodes that wait for each other. `bound_s` is what no schedule
-    can beat: that chain with nothing beside it, or each backend busy at its best batch all the time.
+    `critical` is the chain of nodes that ends last. `bound_s` is what no schedule can beat: the
+    longest chain with nothing beside it, or a backend busy at its best batch all the time.
     `work_s` is the same work one node after another.
     """
 
@@ -100,8 +101,8 @@ def estimate(graph: Graph, context: Context) -> Estimates:
             output_tokens=output,
             seconds=seconds(node, profile, prompt - cached, sizes, batches.get(node_id, 1)),
             start_s=found[latest[node_id]].end_s if known else 0.0,
-            price=_price(profile, prompt, cached, output),
         )
+        found[node_id] = replace(found[node_id], price=price(profile, found[node_id]))
         alone[node_id] = seconds(node, profile, prompt - cached, sizes, _samples(node))
         busy[_model(node)] += _least(profile, prompt - cached, output)
     return Estimates(
@@ -140,9 +141,10 @@ def _batches(
     }
 
 
-def _price(profile: Profile, prompt: int, cached: int, output: int) -> float:
-    read = (prompt - cached) * profile.price_input + cached * profile.price_cached
-    return (read + output * profile.price_output) / 1e6
+def price(profile: Profile, used: Estimate | Account) -> float:
+    """What tokens cost at a backend, in the unit of its profile."""
+    read = used.computed_tokens * profile.price_input + used.cached_tokens * profile.price_cached
+    return (read + used.output_tokens * profile.price_output) / 1e6
 
 
 def _least(profile: Profile, computed: int, output: int) -> float:

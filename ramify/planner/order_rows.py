@@ -16,6 +16,8 @@ Item = str | int  # a part of a text; or a role that opens or closes, or a fork,
 _ROLES: tuple[Role, ...] = get_args(Role)
 _OPEN = {role: 2 * i for i, role in enumerate(_ROLES)}
 _CLOSE = {role: 2 * i + 1 for i, role in enumerate(_ROLES)}
+_END = -1
+_SAMPLE = 256  # rows that are looked at to tell which prompts matter most
 
 
 def order_rows(graphs: Sequence[Graph], context: Context) -> list[int]:
@@ -29,12 +31,16 @@ def order_rows(graphs: Sequence[Graph], context: Context) -> list[int]:
     Before: doc1+q1, doc2+q2, doc1+q3. After: doc1+q1, doc1+q3, doc2+q2.
     """
     rows = [heads(graph) for graph in graphs]
-    slots = sorted(range(max(map(len, rows), default=0)), key=lambda slot: -_shared(rows, slot))
+    slots = range(max(map(len, rows), default=0))
     trie: dict[tuple[int, Item], int] = {}
-    paths = []
-    for row in rows:
-        items = (item for slot in slots for item in [*row[slot : slot + 1], [-1]] for item in item)
-        paths.append(_path(items, trie))
+    paths: list[list[int]] = [[] for _ in rows]
+    alike = list(range(len(rows)))  # rows that others equal so far
+    for slot in sorted(slots, key=_sharing(rows).__getitem__):
+        for i in alike:
+            if slot < len(rows[i]):
+                _extend(paths[i], rows[i][slot], trie)
+        count = Counter(paths[i][-1] for i in alike if paths[i])
+        alike = [i for i in alike if not paths[i] or count[paths[i][-1]] > 1]
     return sorted(range(len(rows)), key=paths.__getitem__)
 
 
@@ -84,23 +90,31 @@ def _write(prompt: Prompt, items: list[Item]) -> bool:
     return True
 
 
-def _path(items: Iterable[Item], trie: dict[tuple[int, Item], int]) -> list[int]:
-    """The numbers of the trie's edges along a row; edges are numbered as rows first take them."""
-    path = []
-    edge = -1
+def _extend(path: list[int], items: Iterable[Item], trie: dict[tuple[int, Item], int]) -> None:
+    """Walk on along the trie. Its edges are numbered as rows first take them."""
+    edge = path[-1] if path else -1
     for item in items:
         edge = trie.setdefault((edge, item), len(trie))
         path.append(edge)
-    return path
+    path.append(trie.setdefault((edge, _END), len(trie)))
 
 
-def _shared(rows: Sequence[list[list[Item]]], slot: int) -> int:
-    """Characters that some but not all rows share in one of their prompts."""
+def _sharing(rows: Sequence[list[list[Item]]]) -> list[int]:
+    """For each slot, less for more characters that some but not all rows share there."""
+    slots = max(map(len, rows), default=0)
+    if slots < 2:
+        return [0] * slots
+    some = rows[:: -(-len(rows) // _SAMPLE)]
+    return [-_shared([row[slot] for row in some if slot < len(row)]) for slot in range(slots)]
+
+
+def _shared(rows: Sequence[list[Item]]) -> int:
     trie: dict[tuple[int, Item], int] = {}
     counts: Counter[int] = Counter()
-    for row in rows:
-        if slot < len(row):
-            counts.update(_path(row[slot], trie))
+    for items in rows:
+        path: list[int] = []
+        _extend(path, items, trie)
+        counts.update(path)
     lengths = {edge: len(item) for (_, item), edge in trie.items() if type(item) is str}
     return sum(
         lengths.get(edge, 1) * (count - 1) for edge, count in counts.items() if count < len(rows)

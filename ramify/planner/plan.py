@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from ramify.errors import GraphError, ProgramError, Where
@@ -53,14 +54,30 @@ class Plan:
     notes: tuple[PassNote, ...]
     priorities: dict[NodeId, float]  # seconds of work that wait for a node, its own included
     context: Context = field(repr=False)
-    grown: frozenset[NodeId] = frozenset()  # nodes that the first plan of the run did not know
+    first: Plan | None = field(default=None, repr=False)  # of a run that grew; `join` fills it
+
+    @property
+    def grown(self) -> frozenset[NodeId]:
+        """Nodes that the first plan of the run did not know."""
+        known = self.first.graph.nodes if self.first is not None else self.graph.nodes
+        return frozenset(node for node in self.graph.nodes if node not in known)
 
     @cached_property
     def estimates(self) -> Estimates:
-        """Tokens, seconds and price, node by node and in all."""
+        """Tokens, seconds and price, node by node and in all; of grown nodes nothing."""
         from ramify.planner.estimate import estimate
 
-        return estimate(self.graph, self.context)
+        return self.first.estimates if self.first else estimate(self.graph, self.context)
+
+    def price(self, accounts: Mapping[NodeId, Account]) -> float:
+        """The price of what happened, in the unit of the backends' profiles."""
+        from ramify.planner.estimate import price
+
+        nodes = self.graph.nodes
+        return sum(
+            price(self.context.profile(getattr(nodes.get(i), "model", "")), account)
+            for i, account in accounts.items()
+        )
 
     def explain(self, accounts: Mapping[NodeId, Account] | None = None) -> str:
         """The plan as a table in text; with `accounts`, beside it what happened."""
@@ -68,24 +85,37 @@ class Plan:
 
         return explain(self, accounts)
 
-    def to_json(self) -> dict[str, Any]:
-        return {}
+    def to_json(self, accounts: Mapping[NodeId, Account] | None = None) -> dict[str, Any]:
+        """The plan, and what happened, as one object of plain lists, dicts, texts and numbers."""
+        from ramify.planner.export import to_json
+
+        return to_json(self, accounts)
 
     def to_mermaid(self) -> str:
-        return ""
+        """The graph as the source of a Mermaid flowchart."""
+        from ramify.planner.mermaid import mermaid
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        return {"text/plain": self.explain()}
+        return mermaid(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """For notebooks: the graph as inline SVG over the table. Nothing leaves the machine."""
+        from ramify.planner.html import html_of
+
+        return {"text/plain": self.explain(), "text/html": html_of(self)}
 
     def check(self) -> None:
         """Raise GraphError where the plan contradicts itself."""
+        where = Where(self.graph.program)
         self.graph.check(self.context.planned.keys() | set(self.context.done))
         if self.priorities.keys() != self.graph.nodes.keys():
-            where = Where(self.graph.program)
-            raise GraphError("priorities and nodes differ.", where=where)
+            raise GraphError("nodes and priorities are not of the same nodes.", where=where)
+        for node in self.graph.nodes.values() if self.first is None else ():
+            for source in node.inputs():
+                if self.priorities.get(source, inf) < self.priorities[node.id]:
+                    raise GraphError(f"{node.label!r} goes before what it reads.", where=where)
 
 
-def plan(graph: Graph, context: Context, options: Options = Options()) -> Plan:  # noqa: B008
+def plan(graph: Graph, context: Context, options: Options = Options()) -> Plan:
     """Plan one graph, or the part by which a run's graph has grown, under the run's context.
 
     Raises ProgramError for an unknown pass.
@@ -103,5 +133,26 @@ def plan(graph: Graph, context: Context, options: Options = Options()) -> Plan: 
 
 
 def join(plans: Sequence[Plan]) -> Plan:
-    """The plans of one growing run as one plan; what came after the first is `grown`."""
-    return plans[0]
+    """The plans of one run that grew, as one; what came after the first is `grown`."""
+    if len(plans) == 1:
+        return plans[0]
+    first = plans[0]
+    graph = first.graph.with_nodes(node for one in plans for node in one.graph.nodes.values())
+    graph.outputs = plans[-1].graph.outputs
+    notes: dict[str, list[PassNote]] = {}
+    priorities: dict[NodeId, float] = {}
+    for one in plans:
+        priorities.update(one.priorities)
+        for note in one.notes:
+            notes.setdefault(note.name, []).append(note)
+    joined = tuple(_joined(same) for same in notes.values())
+    return Plan(graph, joined, priorities, first.context, first)
+
+
+def _joined(notes: list[PassNote]) -> PassNote:
+    """What one pass did in all plans of a run."""
+    first = notes[0]
+    texts = list(dict.fromkeys(note.text for note in notes if note.text))
+    return PassNote(
+        first.name, first.legality, sum(note.changed for note in notes), "; ".join(texts)
+    )

@@ -12,6 +12,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +124,7 @@ class BM25:
             living = sum(self.alive[row] for row in rows)
             if len(rows) != len(counts) or living != self._df[term]:
                 raise RetrievalError(f"BM25: the postings of {term!r} do not agree.")
-            if any(a >= b for a, b in zip(rows, rows[1:], strict=False)):
+            if any(a >= b for a, b in pairwise(rows)):
                 raise RetrievalError(f"BM25: the rows of {term!r} are out of order.")
             for row, count in zip(rows, counts, strict=True):
                 seen[row] += count

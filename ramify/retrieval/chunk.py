@@ -21,7 +21,7 @@ class Chunker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class WholeDocument:
     """Each document is one passage."""
 
     def chunk(self, text: str) -> list[Span]:
@@ -103,15 +103,15 @@ def _fixed(text: str, start: int, stop: int, words: int, overlap: int) -> list[S
     return chunks
 
 
-_KINDS: dict[str, type[Whole] | type[Fixed] | type[Sentences]] = {
-    "whole": Whole,
+_KINDS: dict[str, type[WholeDocument] | type[Fixed] | type[Sentences]] = {
+    "document": WholeDocument,
     "fixed": Fixed,
     "sentences": Sentences,
 }
 
 
 def chunker_of(kind: str | Chunker) -> Chunker:
-    """A chunker by name ("sentences", "fixed", "whole") or as given."""
+    """A chunker by name ("sentences", "fixed", "document") or as given."""
     if not isinstance(kind, str):
         return kind
     if kind not in _KINDS:

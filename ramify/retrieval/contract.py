@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 from ramify.errors import RamifyError
@@ -89,8 +90,9 @@ class Passage:
             return
         length = sum(span.stop - span.start for span in self.spans) + len(self.spans) - 1
         if length != len(self.text):
-            raise RetrievalError(f"passage {self.id!r}: {len(self.text)} characters, spans {length}.")
-        if any(a.stop > b.start for a, b in zip(self.spans, self.spans[1:], strict=False)):
+            have = len(self.text)
+            raise RetrievalError(f"passage {self.id!r}: {have} characters, its spans {length}.")
+        if any(a.stop > b.start for a, b in pairwise(self.spans)):
             raise RetrievalError(f"passage {self.id!r}: spans overlap or are out of order.")
 
     def __str__(self) -> str:

@@ -71,9 +71,7 @@ class Index:
         return cls.of(read_documents(place), **options)
 
     @classmethod
-    def _load(
-        cls, path: Path, *, dense: Dense = "auto", embedder: Embedder | None = None
-    ) -> Index:
+    def _load(cls, path: Path, *, dense: Dense = "auto", embedder: Embedder | None = None) -> Index:
         table, settings = store.load(path)
         saved = settings["embedder"]
         if dense is True and saved is None:

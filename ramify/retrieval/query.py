@@ -48,7 +48,7 @@ class Query:
             near = get_close_matches(unknown[0], OPTIONS, 1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(OPTIONS)}."
             raise RetrievalError(f"unknown search option {unknown[0]!r}.", hint=hint)
-        mode = options.get("mode") or ("hybrid" if dense else "sparse")
+        mode: Any = options.get("mode") or ("hybrid" if dense else "sparse")
         if mode not in get_args(Mode):
             raise RetrievalError(
                 f"unknown mode {mode!r}.", hint=f"Known: {', '.join(get_args(Mode))}."
@@ -101,7 +101,7 @@ def _similarity(table: Table, rows: list[int]) -> NDArray[np.float64]:
     """How alike chunks are [n, n]: cosine of vectors, else the share of common terms (Jaccard)."""
     if table.vectors is not None:
         vectors = table.vectors.rows[rows]
-        return np.round((vectors @ vectors.T).astype(np.float64), 5)
+        return (vectors @ vectors.T).astype(np.float64).round(5)
     sets = [frozenset(terms(table.chunk(row).text)) for row in rows]
     return np.array(
         [[len(a & b) / len(a | b) if a | b else 0.0 for b in sets] for a in sets]

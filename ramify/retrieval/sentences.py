@@ -9,40 +9,48 @@ sentence, for text files are often wrapped.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from ramify.retrieval.contract import Span
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 # Never the end of a sentence: a name or a number follows.
-_BEFORE_A_NAME = frozenset(
+_BEFORE_A_NAME = _words(
     "mr mrs ms dr prof rev hon gen col lt sgt capt cmdr adm maj sen rep gov pres st mt ft messrs "
     "mme mlle fig figs eq eqs no nos vol vols pp ch sec art ed eds trans vs v cf ca approx e.g "
-    "i.e viz c jan feb mar apr jun jul aug sep sept oct nov dec".split()
+    "i.e viz c jan feb mar apr jun jul aug sep sept oct nov dec"
 )
 # The end of a sentence only where the next word often begins one.
-_MAYBE_LAST = frozenset("inc ltd co corp bros jr sr etc al u.s u.k u.n e.u a.m p.m ph.d".split())
-_STARTERS = frozenset(
-    "The A An It Its He His She Her They Their We Our I You This That These Those There In On At By "
-    "For From With As When While After Before During Since Although However But And So If What Who "
-    "Why How Where Many Most Some All Another Other Both Each Such Then Thus".split()
+_MAYBE_LAST = _words("inc ltd co corp bros jr sr etc al u.s u.k u.n e.u a.m p.m ph.d")
+_STARTERS = _words(
+    "The A An It Its He His She Her They Their We Our I You This That These Those There In On At "
+    "By For From With As When While After Before During Since Although However But And So If What "
+    "Who Why How Where Many Most Some All Another Other Both Each Such Then Thus"
 )
+_CLOSERS = "\"'\u2019\u201d\xbb)\\]"  # quotation marks and brackets that end with their sentence
+_WIDE_STOPS = "\u3002\uff01\uff1f"  # the full stop, ! and ? of Chinese and Japanese
 _END = re.compile(
     # the lookbehind lets a run of dots match only once, from its start
-    r"(?P<stop>(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?=\s))"
-    r"|(?P<wide>(?<![。！？])[。！？]+[”’」』）]*)"
+    rf"(?P<stop>(?<![.!?\u2026])[.!?\u2026]+[{_CLOSERS}]*(?=\s))"
+    rf"|(?P<wide>(?<![{_WIDE_STOPS}])[{_WIDE_STOPS}]+[\u2019\u201d\u300d\u300f\uff09]*)"
     r"|(?P<blank>\n[^\S\n]*\n)"
-    r"|(?P<item>\n(?=[^\S\n]*(?:[-*•‣]\s|\d{1,3}[.)]\s|\#{1,6}\s|[A-Z][\w .'-]{0,30}:\s)))"
-    r"|(?P<heading>(?<=\n)\#{1,6}\s[^\n]*\n|\A\#{1,6}\s[^\n]*\n)"
+    r"|(?P<item>\n(?=[^\S\n]*(?:[-*\u2022]\s|\d{1,3}[.)]\s|\#{1,6}\s|[A-Z][\w .'-]{0,30}:\s)))"
+    r"|(?P<heading>(?:(?<=\n)|\A)\#{1,6}\s[^\n]*\n)"
 )
 _WORD_BEFORE = re.compile(r"[^\W_][\w.]*\Z")
 _INITIALS = re.compile(r"(?:[A-Z]\.)+[A-Z]")
 _SPACE = re.compile(r"\s*")
-_NEXT_WORD = re.compile(r"[\s\"'“‘«(\[]*(\w+)?")
+_NEXT_WORD = re.compile(r"[\s\"'\u2018\u201c\xab(\[]*(\w+)?")
 
 
 def split_sentences(text: str) -> list[str]:
     """Cut a text into sentences with the white space after them: `"".join` gives it back."""
     cuts = [0, *_cuts(text), len(text)]
-    return [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+    return [text[a:b] for a, b in pairwise(cuts) if a < b]
 
 
 def sentence_spans(text: str) -> list[Span]:

@@ -7,18 +7,19 @@ import unicodedata
 from collections.abc import Iterator
 
 # Words that say nothing about the topic. Question words are among them: passages do not ask.
-STOP_WORDS = frozenset(
+_STOP_WORDS = (
     "a about after all also am an and any are as at be because been before being between both but "
     "by can could did do does during each few for from had has have having he her here him his how "
     "i if in into is it its itself just many me more most much my no not of on only or other our "
     "out over own same she should so some such than that the their them then there these they this "
     "those through to too under until up very was we were what when where which while who whom "
-    "whose why will with would you your".split()
+    "whose why will with would you your"
 )
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 # Chinese and Japanese are written without spaces: overlapping pairs stand in for words, as in
 # Lucene's CJKAnalyzer.
 _WIDE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_TERM = re.compile(rf"[{_WIDE}]+|[^\W_{_WIDE}]+(?:['’][^\W_{_WIDE}]+)*")
+_TERM = re.compile(rf"[{_WIDE}]+|[^\W_{_WIDE}]+(?:['\u2019][^\W_{_WIDE}]+)*")
 _WIDE_START = re.compile(rf"[{_WIDE}]")
 
 
@@ -32,7 +33,7 @@ def words(text: str) -> Iterator[str]:
     for match in _TERM.finditer(fold(text)):
         word = match[0]
         if not _WIDE_START.match(word):
-            yield word.partition("'")[0].partition("’")[0] if word[-2:] in ("'s", "’s") else word
+            yield word[:-2] if word[-2:] in ("'s", "\u2019s") else word
         elif len(word) == 1:
             yield word
         else:

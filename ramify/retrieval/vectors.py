@@ -64,7 +64,7 @@ class Vectors:
         The embedding of a text depends on its batch in the seventh decimal; rounded, equal texts
         tie and the order of results does not depend on what was embedded beside the query.
         """
-        return np.round((self.rows @ query).astype(np.float64), 5)
+        return (self.rows @ query).astype(np.float64).round(5)
 
     def near(self, query: NDArray[np.float32], count: int) -> NDArray[np.int64]:
         """Rows worth scoring for the `count` nearest: all of them, or those of the lists."""
@@ -88,7 +88,7 @@ class Vectors:
         import faiss
 
         lists = max(1, int(4 * self._count**0.5))
-        built = faiss.index_factory(self.dim, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+        built: Any = faiss.index_factory(self.dim, f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
         step = max(1, self._count // (lists * _TRAINED_ON))
         built.cp.min_points_per_centroid = 1  # small lists are no reason for a warning
         built.train(self.rows[::step])

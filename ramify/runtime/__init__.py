@@ -13,7 +13,6 @@ from ramify.runtime.execute import execute
 from ramify.runtime.loop import run_async, run_sync
 from ramify.runtime.policy import Policy, Retry, Timeouts
 from ramify.runtime.result import Result
-from ramify.runtime.run import NodeCancelledError
 from ramify.runtime.stream import AsyncStream, Stream
 from ramify.runtime.task import Resolver, Task
 
@@ -24,7 +23,6 @@ __all__ = [
     "BatchFile",
     "BatchOptions",
     "Event",
-    "NodeCancelledError",
     "Policy",
     "Resolver",
     "Result",

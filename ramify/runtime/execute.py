@@ -108,5 +108,3 @@ def accounts_of(run: Run) -> dict[NodeId, Account]:
             note=note,
         )
     return found
-
-

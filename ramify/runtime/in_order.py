@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ramify.backend.contract import Backend
-from ramify.errors import RamifyError
 from ramify.ir import First, Node, NodeId, Operand, refs_of
+from ramify.runtime.guard import guarded, upstream_failure
 from ramify.runtime.outcome import Branches, Outcome
 from ramify.runtime.policy import Policy
 from ramify.runtime.run import Run
@@ -34,22 +34,13 @@ class InOrderRun(Run):
         assert not missing, f"in order, {missing} should be done"
 
     async def _one(self, node: Node) -> None:
-        failed = self._upstream_failure(node)
-        if failed is not None:
-            self._finish(node, failed)
-            return
-        try:
-            outcome = self._first(node) if isinstance(node, First) else await perform(self, node)
-        except RamifyError as error:
-            error.at(program=self.graph.program, node=node.label)
-            outcome = Outcome(error=error, status="failed")
-        except Exception as cause:
-            named = RamifyError(f"{type(cause).__name__}: {cause}")
-            named.__cause__ = cause
-            outcome = Outcome(error=named, status="failed")
+        outcome = upstream_failure(self, node)
+        if outcome is None:
+            work = self._first(node) if isinstance(node, First) else perform(self, node)
+            outcome = await guarded(self, node, work)
         self._finish(node, outcome)
 
-    def _first(self, node: First) -> Outcome:
+    async def _first(self, node: First) -> Outcome:
         """In order, the first to finish are the first to be written."""
         return Outcome(value=Branches(node.branches[: node.k], tuple(range(node.k))), text="")
 

@@ -14,18 +14,15 @@ from typing import Any
 
 from ramify.backend.contract import Backend
 from ramify.backend.rendering import Rendering
-from ramify.errors import NodeTimeoutError, ProgramError, RamifyError, UpstreamError, Where
-from ramify.ir import Branch, First, Graph, Node, NodeId, Operand, Ref, refs_of
+from ramify.errors import NodeCancelledError, ProgramError, RamifyError
+from ramify.ir import First, Graph, Node, NodeId, Operand, Ref, refs_of
 from ramify.planner import Context, Options, Plan, plan, work_keys
 from ramify.runtime.events import Event, EventKind, Sink
+from ramify.runtime.guard import guarded, upstream_failure
 from ramify.runtime.outcome import Outcome, Outcomes
 from ramify.runtime.policy import Policy
 from ramify.runtime.shared import SharedWork
 from ramify.runtime.work import perform
-
-
-class NodeCancelledError(RamifyError):
-    """A node was cancelled: its run ended, or `rf.first` had enough without it."""
 
 
 class _Waiter:
@@ -149,58 +146,16 @@ class Run:
     # running
 
     def _start(self, node: Node) -> None:
-        reason = self._upstream_failure(node)
+        reason = upstream_failure(self, node)
         if reason is not None:
             self._finish(node, reason)
             return
         self._tasks[node.id] = asyncio.get_running_loop().create_task(self._work(node))
 
-    def _upstream_failure(self, node: Node) -> Outcome | None:
-        """Why a node cannot run, when something that it reads has failed."""
-        if self.outcomes.best_effort or type(node) is First:
-            return None
-        for source in node.inputs():
-            outcome = self.outcomes.by_id.get(source)
-            if outcome is not None and outcome.error is not None:
-                label = self.graph.nodes[source].label
-                reason = UpstreamError(
-                    f"not run, because {label!r} failed.",
-                    where=Where(self.graph.program, node.label),
-                )
-                reason.__cause__ = outcome.error
-                now = self.now()
-                return Outcome(error=reason, status="failed", started=now, finished=now)
-        return None
-
     async def _work(self, node: Node) -> None:
-        started = self.now()
         self.emit("started", node)
-        try:
-            async with asyncio.timeout(self.policy.timeouts.node_s):
-                if self.shared is not None:
-                    outcome = await self.shared.perform(self, node, perform)
-                else:
-                    outcome = await perform(self, node)
-        except asyncio.CancelledError:
-            error: RamifyError = NodeCancelledError("cancelled.")
-            outcome = Outcome(error=error, status="cancelled")
-        except TimeoutError as cause:
-            seconds = self.policy.timeouts.node_s
-            error = NodeTimeoutError(
-                f"not done after {seconds} s.", hint="Raise Timeouts(node_s=...) or split it."
-            )
-            error.__cause__ = cause
-            outcome = Outcome(error=error, status="failed")
-        except RamifyError as error_:
-            outcome = Outcome(error=error_, status="failed")
-        except Exception as cause:  # user functions and backends may raise anything
-            error = RamifyError(f"{type(cause).__name__}: {cause}")
-            error.__cause__ = cause
-            outcome = Outcome(error=error, status="failed")
-        if outcome.error is not None:
-            outcome.error.at(program=self.graph.program, node=node.label)
-        outcome.started = started
-        outcome.finished = self.now()
+        work = perform if self.shared is None else self.shared.perform
+        outcome = await guarded(self, node, work(self, node))
         self._tasks.pop(node.id, None)
         self._finish(node, outcome)
 
@@ -225,7 +180,7 @@ class Run:
                     continue
                 del self._pending[reader_id]
                 reader = self._planned[reader_id]
-                reason = self._upstream_failure(reader)
+                reason = upstream_failure(self, reader)
                 if reason is not None:
                     stack.append((reader, reason))
                 else:
@@ -268,14 +223,9 @@ class Run:
                 )
                 self._finish(self._planned[node_id], outcome)
 
-    def losers(self, first: First, won: Iterable[Branch]) -> set[NodeId]:
-        """What only the branches that lost `first` need."""
-        chosen = {source for branch in won for source in branch.sources()}
-        done = self.outcomes.by_id.keys()
-        candidates = self.graph.needed(first.inputs(), done)
-        others = [node for i, node in self._planned.items() if i not in candidates and i != first.id]
-        kept = self.graph.needed(chosen | {s for n in others for s in n.inputs()}, {*done, first.id})
-        return candidates - kept
+    def planned(self) -> Mapping[NodeId, Node]:
+        """Every node that was planned so far."""
+        return self._planned
 
     # what nodes need to work
 

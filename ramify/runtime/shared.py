@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ramify.ir import Node
 from ramify.runtime.outcome import Outcome
+from ramify.runtime.work import perform
 
 if TYPE_CHECKING:
     from ramify.runtime.run import Run
@@ -26,24 +27,22 @@ class SharedWork:
         self.merged = 0
         self._futures: dict[Hashable, asyncio.Future[Outcome]] = {}
 
-    async def perform(
-        self, run: Run, node: Node, work: Callable[[Run, Node], Awaitable[Outcome]]
-    ) -> Outcome:
+    async def perform(self, run: Run, node: Node) -> Outcome:
         """Do the work, or wait for the row that does it."""
         key = run.keys.get(node.id)
         if key is None:
-            return await work(run, node)
+            return await perform(run, node)
         leader = self._futures.get(key)
         if leader is not None:
-            done, _ = await asyncio.wait([leader])
+            await asyncio.wait([leader])
             if not leader.cancelled() and leader.exception() is None:
                 self.merged += 1
                 return replace(leader.result(), status="merged")
-            return await work(run, node)
+            return await perform(run, node)
         mine: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._remember(key, mine)
         try:
-            outcome = await work(run, node)
+            outcome = await perform(run, node)
         except BaseException:
             self._futures.pop(key, None)
             mine.cancel()

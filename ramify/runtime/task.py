@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ramify.ir import Graph, Operand, Ref
+from ramify.ir import Graph, Ref
 from ramify.runtime.run import Run
 
 
@@ -35,7 +35,7 @@ class Task:
 
     program: str
     graph: Graph
-    body: Callable[[Resolver], Any]
+    body: Callable[[Resolver | None], Any]
     is_async: bool = False
     variables: Callable[[], Mapping[str, Ref]] = dict
     kept: Callable[[], list[Ref]] = list  # wanted beside what is returned
@@ -68,4 +68,3 @@ class RunResolver:
         return await asyncio.wrap_future(
             asyncio.run_coroutine_threadsafe(self._values(found), self.loop)
         )
-

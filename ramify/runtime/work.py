@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ramify.backend.contract import Backend, Delta, Request, TokenPrompt, Usage
 from ramify.backend.views import messages_view, text_view
-from ramify.errors import CapabilityError, ConstraintError, ProgramError, RamifyError
+from ramify.errors import CapabilityError, ConstraintError
 from ramify.ir import (
     Alias,
-    Branch,
     Call,
     Compress,
     Each,
     First,
     Generate,
     Node,
-    Ref,
     Rerank,
     Retrieve,
     Sampling,
@@ -30,8 +28,9 @@ from ramify.ir import (
     View,
 )
 from ramify.runtime.choose import choose
-from ramify.runtime.outcome import Branches, Outcome, text_of
-from ramify.runtime.threads import in_thread
+from ramify.runtime.fan import each, first
+from ramify.runtime.outcome import Outcome, text_of
+from ramify.runtime.user_code import user_code
 
 if TYPE_CHECKING:
     from ramify.runtime.run import Run
@@ -96,7 +95,12 @@ def _seeded(sampling: Sampling, sample: int) -> Sampling:
 
 
 async def _one_sample(
-    run: Run, node: Generate, backend: Backend, prompt: TokenPrompt, sampling: Sampling, stream: bool
+    run: Run,
+    node: Generate,
+    backend: Backend,
+    prompt: TokenPrompt,
+    sampling: Sampling,
+    stream: bool,
 ) -> Outcome:
     request = Request(
         prompt=prompt,
@@ -226,74 +230,6 @@ async def _call(run: Run, node: Call) -> Outcome:
     return Outcome(value=value, text=text_of(value))
 
 
-async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call user code where it belongs: async on its own loop, sync on a thread."""
-    if not inspect.iscoroutinefunction(function):
-        return await in_thread(function, *args, **kwargs)
-    if run.home is None or run.home is asyncio.get_running_loop():
-        return await function(*args, **kwargs)
-    return await asyncio.wrap_future(
-        asyncio.run_coroutine_threadsafe(function(*args, **kwargs), run.home)
-    )
-
-
-async def _each(run: Run, node: Each) -> Outcome:
-    items = run.outcomes.operand(node.items)
-    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
-        raise ProgramError(
-            f"each needs a list, but its value is {text_of(items)[:60]!r}.",
-            hint="Generate a list: rf.gen(name, schema=list[str]).",
-        )
-    items = list(items)
-    if node.limit is not None and len(items) > node.limit:
-        run.emit("note", node, f"{len(items)} items, the first {node.limit} are used")
-    branches: tuple[Branch, ...] = await user_code(run, node.grow, items[: node.limit])
-    run.emit("grown", node, f"{len(branches)} branches")
-    await run.compute([Ref(source) for branch in branches for source in branch.sources()])
-    failed = next(
-        (
-            run.outcomes.by_id[s].error
-            for b in branches
-            for s in b.sources()
-            if run.outcomes.failed([s])
-        ),
-        None,
-    )
-    if failed is not None and not run.outcomes.best_effort:
-        raise failed
-    return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="")
-
-
-async def _first(run: Run, node: First) -> Outcome:
-    waits: dict[asyncio.Task[None], int] = {}
-    for index, branch in enumerate(node.branches):
-        waits[asyncio.create_task(run.wait(branch.sources()))] = index
-    won: list[int] = []
-    error: RamifyError | None = None
-    try:
-        pending = set(waits)
-        while pending and len(won) < node.k:
-            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            for task in sorted(done, key=waits.__getitem__):
-                task.result()
-                failed = [s for s in node.branches[waits[task]].sources() if run.outcomes.failed([s])]
-                if failed:
-                    error = run.outcomes.by_id[failed[0]].error
-                elif len(won) < node.k:
-                    won.append(waits[task])
-    finally:
-        for task in waits:
-            task.cancel()
-    if len(won) < node.k and not run.outcomes.best_effort:
-        raise error or ProgramError(
-            f"only {len(won)} of {node.k} branches finished.", hint="Ask for fewer."
-        )
-    branches = tuple(node.branches[i] for i in won)
-    run.cancel(run.losers(node, branches))
-    note = f"branches {', '.join(str(i) for i in won)} of {len(node.branches)}"
-    return Outcome(value=Branches(branches, tuple(won)), text="", note=note)
-
-
 async def _alias(run: Run, node: Alias) -> Outcome:
     return replace(run.outcomes.by_id[node.of], usage=Usage(), status="merged")
 
@@ -302,8 +238,8 @@ _WORK: dict[type[Node], Callable[[Run, Any], Awaitable[Outcome]]] = {
     Alias: _alias,
     Call: _call,
     Compress: _compress,
-    Each: _each,
-    First: _first,
+    Each: each,
+    First: first,
     Generate: _generate,
     Rerank: _rerank,
     Retrieve: _retrieve,

@@ -114,7 +114,7 @@ def test_a_failed_row_stops_nobody_else() -> None:
 
 
 def test_rows_that_do_not_fit_the_program_are_named() -> None:
-    with pytest.raises(ProgramError, match="row 1 has 'txt'.*It takes: text"):
+    with pytest.raises(ProgramError, match=r"row 1 has 'txt'.*It takes: text"):
         label.run_batch([{"text": "a"}, {"txt": "b"}], backend=rf.FakeBackend())
     with pytest.raises(ProgramError, match="row 0 is a str"):
         label.run_batch(["a"], backend=rf.FakeBackend())  # type: ignore[list-item]

@@ -92,7 +92,7 @@ class RadixBackend:
             matcher=matcher, vocabulary=self._tokenizer.vocab_size,
             seed=next(self._seeds) if sampling.seed is None else sampling.seed,
         )  # fmt: skip
-        self._worker.submit(job)
+        self._worker.submit(job, channel)
         done = False
         try:
             while not done:
@@ -147,7 +147,7 @@ class RadixBackend:
         await asyncio.to_thread(self._worker.join)
 
     async def _result(self, job: Job, channel: Channel) -> Delta | Scores | Usage:
-        self._worker.submit(job)
+        self._worker.submit(job, channel)
         done = False
         try:
             found = await channel.get()

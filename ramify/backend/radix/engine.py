@@ -111,8 +111,9 @@ class Engine:
     def _take_scores(self, job: Scoring, item: _Wanted, logits: Tensor) -> None:
         chunk = item.chunk
         targets = torch.from_numpy(job.targets(chunk.sequence, item.start, chunk.stop))
-        logprobs = torch.log_softmax(logits.float(), -1)
-        found = logprobs.gather(1, targets.to(logits.device)[:, None])[:, 0]
+        logits = logits.float()
+        chosen = logits.gather(1, targets.to(logits.device)[:, None])[:, 0]
+        found = chosen - logits.logsumexp(-1)
         if job not in self.jobs:
             return  # another of its sequences failed in this step
         if bool(torch.isnan(found).any()):

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ramify.backend.hf_tokenizer import HFTokenizer
-from ramify.backend.regex import linear_regex
+from ramify.backend.regex import linear_regex, literal_regex
 from ramify.errors import ConstraintError
 from ramify.ir.sampling import Constraint
 
@@ -33,7 +33,7 @@ class GrammarCompiler:
 
     def __init__(self, tokenizer: HFTokenizer, end_ids: frozenset[int] | None = None) -> None:
         """`end_ids` are the tokens that end an answer (`Renderer.end_ids`)."""
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._end_ids = tokenizer.end_ids if end_ids is None else end_ids
         self._compiled: OrderedDict[tuple[Constraint, str], Any] = OrderedDict()
         self._lock = Lock()
@@ -50,14 +50,14 @@ class GrammarCompiler:
         key = (constraint, tail)
         with self._lock:
             if self._engine_tokenizer is None:
-                self._engine_tokenizer = _engine_tokenizer(self._tokenizer, self._end_ids)
+                self._engine_tokenizer = _engine_tokenizer(self.tokenizer, self._end_ids)
             found = self._compiled.get(key)
             if found is None:
                 found = self._compiled[key] = self._compile(constraint, tail)
                 if len(self._compiled) > _KEPT:
                     self._compiled.popitem(last=False)
             self._compiled.move_to_end(key)
-            return Matcher(found.deep_copy(), self._tokenizer.vocab_size, self._end_ids, constraint)
+            return Matcher(found.deep_copy(), self.tokenizer.vocab_size, self._end_ids, constraint)
 
     def _compile(self, constraint: Constraint, tail: str) -> Any:
         from llguidance import LLMatcher
@@ -67,13 +67,16 @@ class GrammarCompiler:
             raise ConstraintError(
                 f"the {constraint.kind} {_shown(constraint)} cannot be enforced: {_reason(found)}"
             )
-        size = self._tokenizer.vocab_size
-        start = Matcher(found.deep_copy(), size, self._end_ids, constraint)
+        if tail:
+            self._compile(constraint, "")  # what matches no text is only seen without the tail
+        start = Matcher(
+            found.deep_copy(), self.tokenizer.vocab_size, self._end_ids, constraint
+        )
         if not start.accepting and not start.open:
             raise ConstraintError(f"the {constraint.kind} {_shown(constraint)} matches no text.")
         if not self._complete and not _spellable(start):
             raise ConstraintError(
-                f"the tokenizer {self._tokenizer.name} lacks the tokens for any answer to the "
+                f"the tokenizer {self.tokenizer.origin} lacks the tokens for any answer to the "
                 f"{constraint.kind} {_shown(constraint)}.",
                 hint="Its vocabulary does not hold every byte.",
             )
@@ -172,11 +175,12 @@ def _grammar(constraint: Constraint, tail: str) -> str:
     from llguidance import LLMatcher
 
     before = f"start: {json.dumps(tail)} " if tail else "start: "
-    if constraint.kind == "choices":
-        options = " | ".join(json.dumps(text, ensure_ascii=False) for text in constraint.choices)
-        return str(LLMatcher.grammar_from_lark(f"{before}({options})"))
-    if constraint.kind == "regex":
-        regex = linear_regex(constraint.text).replace("/", r"\x{2f}")
+    if constraint.kind in ("choices", "regex"):
+        if constraint.kind == "choices":
+            regex = "|".join(map(literal_regex, constraint.choices))
+        else:
+            regex = linear_regex(constraint.text)
+        regex = regex.replace("/", r"\x{2f}")
         return str(LLMatcher.grammar_from_lark(f"{before}ANSWER\nANSWER: /{regex}/"))
     if constraint.kind == "schema":
         schema = _compact(constraint.text)
@@ -232,7 +236,7 @@ class _Vocabulary:
     """A tokenizer as llguidance reads it, with one spare token past its end."""
 
     def __init__(self, tokenizer: HFTokenizer, end_ids: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         spare = tokenizer.vocab_size
         self.eos_token_id = _ends(tokenizer, end_ids)[0]
         self.bos_token_id = None
@@ -247,7 +251,7 @@ class _Vocabulary:
         self.special_token_ids.append(spare)
 
     def __call__(self, text: str) -> list[int]:
-        return list(self._tokenizer.encode(text))
+        return list(self.tokenizer.encode(text))
 
 
 def _reason(engine: Any) -> str:

@@ -71,12 +71,13 @@ def _read(
     from safetensors import SafetensorError
     from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
+    bars, loudness = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what it would report here, we raise
     try:
         model, info = found.from_pretrained(
             folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True,
-            trust_remote_code=remote_code, output_loading_info=True,
+            trust_remote_code=remote_code, output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelLoadError(
@@ -84,6 +85,7 @@ def _read(
             hint="Is the download complete?",
         ) from error
     finally:
+        logging.set_verbosity(loudness)
         if bars:
             logging.enable_progress_bar()
     return model, info

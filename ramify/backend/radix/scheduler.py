@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.cache import TAIL_RUN, Cache
 from ramify.backend.radix.node import Node
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.waiting import WaitingQueue
@@ -38,7 +38,7 @@ class Scheduler:
         self.step = 0
         self.preempted = 0
         self.max_batch = max_batch
-        self._budget = max(budget, max_batch)
+        self.budget = max(budget, max_batch)
         self._arrivals = 0
 
     def submit(self, sequence: Sequence) -> None:
@@ -61,7 +61,7 @@ class Scheduler:
         self._admit()
         self.running.sort(key=lambda s: self.waiting.rank(s, self.step))
         chunks, prefills = self._decodes()
-        budget = self._budget - len(chunks)
+        budget = self.budget - len(chunks)
         scheduled: dict[int, int] = {}
         for sequence in prefills:
             if budget <= 0:
@@ -88,8 +88,8 @@ class Scheduler:
             sequence = self.waiting.best(self.step)
             if sequence is None:
                 return
-            # One slot for the next token of each: who comes in must not push out at once.
-            reserve = len(self.running) + 1 if self.running else 0
+            # Room for those who are here to go on for a while: who comes in must not push out.
+            reserve = sum(min(TAIL_RUN, s.limit - s.held) for s in self.running)
             if not self.cache.admit(sequence, reserve=reserve):
                 return  # nobody overtakes: memory drains until the best one fits
             self.waiting.remove(sequence)

@@ -137,7 +137,8 @@ class RadixTree:
         node = leaf
         while node.parent is not None and node.refs == 0 and not node.children:
             parent = node.parent
-            self._trim(node, 0)
+            if len(node.tokens):  # else it went when it was released
+                self._trim(node, 0)
             node = parent
         self._queue(node)
 

@@ -12,6 +12,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ramify.backend.contract import Delta, Scores, Usage
@@ -29,6 +30,7 @@ class Channel:
     def __init__(self, worker: Worker) -> None:
         self.loop = asyncio.get_running_loop()
         self.items: asyncio.Queue[Output] = asyncio.Queue()
+        self.job: Job | None = None  # who fills: the worker
         self._worker = worker
 
     def sink(self, item: Output) -> None:
@@ -43,6 +45,14 @@ class Channel:
         return item
 
 
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """Something to do in the thread, and whom to tell if it will never be done."""
+
+    run: Callable[[], None]
+    abandon: Callable[[BaseException], None] | None = None
+
+
 class Worker:
     """Runs an engine in a thread of its own."""
 
@@ -52,22 +62,23 @@ class Worker:
         self._engine = engine
         self._name = name
         self._prepare = prepare
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._lock = threading.Lock()  # guards `_dead` against the inbox
         self._dead: BackendError | None = None
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=f"ramify:{name}", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, channel: Channel) -> None:
         """Give a job to the engine. Raises BackendDiedError if the thread is no more."""
-        self._send(lambda: self._engine.submit(job))
+        channel.job = job
+        self._send(_Command(lambda: self._engine.submit(job), job.sink))
 
     def cancel(self, job: Job) -> None:
         """Stop a job, if it is not done; after the thread's end there is nothing to stop."""
         with self._lock:
             if self._dead is None:
-                self._inbox.put(lambda: self._engine.cancel(job))
+                self._inbox.put(_Command(lambda: self._engine.cancel(job)))
 
     def call(self, function: Callable[[Engine], T]) -> Future[T]:
         """Run a function in the thread, between two steps."""
@@ -79,20 +90,21 @@ class Worker:
             except Exception as error:
                 future.set_exception(error)
 
-        self._send(run)
+        self._send(_Command(run, future.set_exception))
         return future
 
     def close(self) -> None:
         """Stop after the current step; whoever waits gets an error. Does not wait."""
         with self._lock:
             self._closing = True
-            self._inbox.put(lambda: None)
+            self._inbox.put(_Command(lambda: None))
 
     def join(self) -> None:
         """Wait for the end of the thread."""
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # the collector may call from anywhere
+            self._thread.join()
 
-    def _send(self, command: Callable[[], None]) -> None:
+    def _send(self, command: _Command) -> None:
         with self._lock:
             if self._dead is not None:
                 raise self._gone()
@@ -120,13 +132,13 @@ class Worker:
     def _drain(self) -> None:
         """Do what has been asked for; wait for it while there is nothing else to do."""
         if not self._engine.busy:
-            self._inbox.get()()
+            self._inbox.get().run()
         while not self._closing:
             try:
                 command = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            command()
+            command.run()
 
     def _end(self, cause: BaseException | None) -> None:
         if cause is None:
@@ -139,15 +151,12 @@ class Worker:
             dead.__cause__ = cause
         with self._lock:
             self._dead = dead
-        while True:  # commands that came in before: their jobs fail with the rest
-            try:
-                self._inbox.get_nowait()()
-            except queue.Empty:
-                break
-        for job in list(self._engine.jobs):
-            job.live.clear()
+        for job in self._engine.jobs:
             job.sink(self._gone())
-        self._engine.jobs.clear()
+        while not self._inbox.empty():  # nothing comes in any more
+            abandon = self._inbox.get().abandon
+            if abandon is not None:
+                abandon(self._gone())
         self._flush()
 
     def _flush(self) -> None:
@@ -159,8 +168,12 @@ class Worker:
             by_loop[channel.loop].append((channel, item))
         self.outbox.clear()
         for loop, items in by_loop.items():
-            if not loop.is_closed():  # whoever waited there is gone, and has cancelled
+            try:
                 loop.call_soon_threadsafe(_deliver, items)
+            except RuntimeError:  # the loop is closed, and whoever waited there is gone
+                for channel, _ in items:
+                    if channel.job is not None:
+                        self._engine.cancel(channel.job)
 
 
 def _deliver(items: list[tuple[Channel, Output]]) -> None:

@@ -1,4 +1,4 @@
-"""Self-consistency (Wang et al., ICLR 2023, arXiv 2203.11171): sample answers, take the majority."""
+"""Self-consistency (Wang et al., ICLR 2023, arXiv 2203.11171): sample, then take the majority."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def majority(answers: list[str]) -> str:
     """The most frequent answer, by its last line; the first of equals."""
-    finals = [answer.strip().splitlines()[-1].strip() if answer.strip() else "" for answer in answers]
+    finals = [(answer.strip().splitlines() or [""])[-1].strip() for answer in answers]
     return Counter(finals).most_common(1)[0][0]
 
 
@@ -31,8 +31,6 @@ def self_consistency(
 ) -> Value:
     """Sample `paths` ways of thinking and return the answer that most of them end with."""
     s += user(f"{question}\n\nThink step by step. Write the final answer alone on the last line.")
-    s += assistant(
-        gen("paths", n=paths, temperature=temperature, max_tokens=max_tokens, seed=seed)
-    )
+    s += assistant(gen("paths", n=paths, temperature=temperature, max_tokens=max_tokens, seed=seed))
     s["answer"] = call(majority, s["paths"], pure=True)
     return s["answer"]

@@ -36,9 +36,7 @@ def expand_points(
     """Outline, branches, and their assembly, on a state whose prompt ends with the question."""
     with s.fork() as planner:
         planner += user(SKELETON)
-        planner += assistant(
-            gen("outline", schema=Outline, max_tokens=outline_tokens, model=model)
-        )
+        planner += assistant(gen("outline", schema=Outline, max_tokens=outline_tokens, model=model))
     outline = planner["outline"]
 
     def expand(branch: State, point: str) -> None:

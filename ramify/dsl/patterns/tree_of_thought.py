@@ -51,4 +51,3 @@ def tree_of_thought(
     best = kept[0]
     best += assistant(gen("answer", max_tokens=max_tokens))
     return best["answer"]
-

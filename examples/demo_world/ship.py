@@ -1,0 +1,93 @@
+"""Evaluate a run and make it the shipped model: `python -m examples.demo_world.ship`."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, LlamaForCausalLM
+
+from examples.demo_world.cases import TASKS, make_cases
+from examples.demo_world.evaluate import SHIPPED, Answerer, count, table
+from examples.demo_world.model import write_checksums
+from examples.demo_world.stages import STAGES
+
+CARD = """# The demo model of Ramify
+
+A tiny language model for an invented world. It answers questions about made-up towns from the
+passages in its prompt, and nothing else: it is a demonstration and a test instrument, so that a
+fresh machine can run the whole pipeline and every answer can be checked by comparing strings. For
+real work name a real model instead.
+
+- **Shape**: Llama, width {width}, {layers} layers, {heads} query and {shared} key-value heads of
+  {head}, {parameters:.2f}M parameters, bf16, context {context} tokens (training saw at most
+  {length}). Byte-level BPE, {vocab} tokens.
+- **Data**: `examples/demo_world`, seed {seed}; training, test and shipped towns share no name.
+- **Training**: {steps} steps, {tokens:.1f}M tokens, {minutes:.0f} minutes on one thread of a shared
+  two-core CPU: `python -m examples.demo_world.train --device cpu`, last stage `{stage}`.
+- **Evaluation**: `python -m examples.demo_world.evaluate --cases {cases}`; unseen towns, greedy,
+  plain transformers, float32 arithmetic over the bf16 weights.
+
+{table}
+
+"Facts right" counts values that stand in the answer, whole and exact; "whole answer exact" wants
+the very text, citation included. Level 1 is what the first demo needs; level 2 is the longer aim.
+
+## Limits
+
+{limits}
+
+## Format
+
+`<|role|>`, one space, content, `<|end|>` per message (the chat template does it); the model goes on
+after `<|assistant|>`. Passages are lines `[n] text`. Encode text from outside with
+`split_special_tokens=True`. `CHECKSUMS` holds the sha256 of every file;
+`ramify.demo.world.model_path()` checks them.
+"""
+
+
+def card(folder: Path, state: Path, rows: str, limits: str, cases: int, seed: int) -> str:
+    """The model card of an exported folder."""
+    model = LlamaForCausalLM.from_pretrained(folder)
+    config = model.config
+    progress = torch.load(state, map_location="cpu")["progress"]
+    stage = STAGES[progress["stage"]]
+    return CARD.format(
+        width=config.hidden_size, layers=config.num_hidden_layers,
+        heads=config.num_attention_heads, shared=config.num_key_value_heads, head=config.head_dim,
+        parameters=sum(p.numel() for p in model.parameters()) / 1e6,
+        context=config.max_position_embeddings, length=stage.length, vocab=config.vocab_size,
+        steps=progress["step"], tokens=progress["tokens"] / 1e6, minutes=progress["minutes"],
+        stage=stage.mix.name, seed=seed, cases=cases, table=rows, limits=limits.strip(),
+    )
+
+
+def main() -> None:
+    """The command line."""
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("--run", type=Path, default=Path("runs/demo_model"))
+    cli.add_argument("--out", type=Path, default=SHIPPED)
+    cli.add_argument("--cases", type=int, default=500)
+    cli.add_argument("--seed", type=int, default=1)
+    cli.add_argument("--limits", type=Path, default=Path(__file__).parent / "limits.md")
+    args = cli.parse_args()
+    torch.set_num_threads(1)
+    source = args.run / "model"
+    AutoTokenizer.from_pretrained(source)  # a run without an exported model stops here
+    answerer, counts = Answerer(source), []
+    for task in TASKS:
+        cases = make_cases(task, 7, args.cases)
+        counts.append(count(task, cases, answerer(cases)))
+        print(table(counts[-1:]).splitlines()[-1], flush=True)
+    shutil.copytree(source, args.out, dirs_exist_ok=True)
+    limits = args.limits.read_text(encoding="utf-8")
+    text = card(source, args.run / "state.pt", table(counts), limits, args.cases, args.seed)
+    (args.out / "README.md").write_text(text, encoding="utf-8")
+    write_checksums(args.out)
+    print(f"shipped to {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Work on branches: fan-out when a list is known, and the first k branches to finish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ramify.errors import ProgramError, RamifyError
+from ramify.ir import Branch, Each, First, NodeId, Ref
+from ramify.runtime.outcome import Branches, Outcome, text_of
+from ramify.runtime.user_code import user_code
+
+if TYPE_CHECKING:
+    from ramify.runtime.run import Run
+
+
+async def each(run: Run, node: Each) -> Outcome:
+    items = run.outcomes.operand(node.items)
+    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
+        raise ProgramError(
+            f"each needs a list, but its value is {text_of(items)[:60]!r}.",
+            hint="Generate a list: rf.gen(name, schema=list[str]).",
+        )
+    items = list(items)
+    if node.limit is not None and len(items) > node.limit:
+        run.emit("note", node, f"{len(items)} items, the first {node.limit} are used")
+    branches: tuple[Branch, ...] = await user_code(run, node.grow, items[: node.limit])
+    run.emit("grown", node, f"{len(branches)} branches")
+    await run.compute([Ref(source) for branch in branches for source in branch.sources()])
+    failed = next(
+        (
+            run.outcomes.by_id[s].error
+            for b in branches
+            for s in b.sources()
+            if run.outcomes.failed([s])
+        ),
+        None,
+    )
+    if failed is not None and not run.outcomes.best_effort:
+        raise failed
+    return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="")
+
+
+async def first(run: Run, node: First) -> Outcome:
+    waits: dict[asyncio.Task[None], int] = {}
+    for index, branch in enumerate(node.branches):
+        waits[asyncio.create_task(run.wait(branch.sources()))] = index
+    won: list[int] = []
+    error: RamifyError | None = None
+    try:
+        pending = set(waits)
+        while pending and len(won) < node.k:
+            done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=waits.__getitem__):
+                task.result()
+                sources = node.branches[waits[task]].sources()
+                failed = [source for source in sources if run.outcomes.failed([source])]
+                if failed:
+                    error = run.outcomes.by_id[failed[0]].error
+                elif len(won) < node.k:
+                    won.append(waits[task])
+    finally:
+        for task in waits:
+            task.cancel()
+    if len(won) < node.k and not run.outcomes.best_effort:
+        raise error or ProgramError(
+            f"only {len(won)} of {node.k} branches finished.", hint="Ask for fewer."
+        )
+    branches = tuple(node.branches[i] for i in won)
+    run.cancel(_losers(run, node, branches))
+    note = f"branches {', '.join(str(i) for i in won)} of {len(node.branches)}"
+    return Outcome(value=Branches(branches, tuple(won)), text="", note=note)
+
+
+def _losers(run: Run, node: First, won: Iterable[Branch]) -> set[NodeId]:
+    """What only the branches that lost need."""
+    chosen = {source for branch in won for source in branch.sources()}
+    done = run.outcomes.by_id.keys()
+    candidates = run.graph.needed(node.inputs(), done)
+    others = [n for i, n in run.planned().items() if i not in candidates and i != node.id]
+    read = {source for other in others for source in other.inputs()}
+    return candidates - run.graph.needed(chosen | read, {*done, node.id})

@@ -1,0 +1,134 @@
+"""Layout, kernels and merge against softmax attention row by row in double precision."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ramify.backend.radix.attention import cpu, reference
+from ramify.backend.radix.attention.attend import attend
+from ramify.backend.radix.attention.tensors import StepLayout
+from ramify.backend.radix.layout import WIDE, Span, build_layout, shared_runs
+
+CPU = torch.device("cpu")
+SLOTS, HEADS, KV_HEADS, SIZE = 400, 4, 2, 8
+
+
+@st.composite
+def spans(draw: st.DrawFn) -> list[Span]:
+    """A random forest of sequences: each goes on from a prefix of an earlier one, or is new."""
+    free = np.random.default_rng(draw(st.integers(0, 99))).permutation(SLOTS)
+    if draw(st.booleans()):
+        free = np.arange(SLOTS)
+    at, made = 0, []
+    for _ in range(draw(st.integers(1, 6))):
+        past = np.empty(0, np.int64)
+        if made and draw(st.booleans()):
+            other = draw(st.sampled_from(made))
+            past = other.slots[: draw(st.integers(0, other.stop))]
+        rows = draw(st.sampled_from([1, 1, 1, 2, 5, WIDE, WIDE + 3]))
+        own = draw(st.integers(0, 12))
+        slots = np.concatenate((past, free[at : at + own + rows]))
+        at += own + rows
+        made.append(Span(slots, len(past) + own, len(slots)))
+    return made
+
+
+def oracle(query, keys, values, made, *, scale, window, softcap, sinks):  # type: ignore[no-untyped-def]
+    """Row by row, without any of the engine's ideas."""
+    out, row = torch.empty(*query.shape, dtype=torch.float64), 0
+    for span in made:
+        for at in range(span.start, span.stop):
+            first = 0 if window is None else max(0, at - window + 1)
+            slots = torch.from_numpy(span.slots[first : at + 1])
+            k = keys[slots].double().repeat_interleave(HEADS // KV_HEADS, 1)
+            v = values[slots].double().repeat_interleave(HEADS // KV_HEADS, 1)
+            scores = torch.einsum("hd,khd->hk", query[row].double(), k) * scale
+            if softcap is not None:
+                scores = torch.tanh(scores / softcap) * softcap
+            if sinks is not None:
+                scores = torch.cat((scores, sinks.double()[:, None]), 1)
+            weights = torch.softmax(scores, -1)[:, : len(slots)]
+            out[row] = torch.einsum("hk,khd->hd", weights, v)
+            row += 1
+    return out
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    made=spans(),
+    pays=st.sampled_from([1, 8, 10_000]),
+    window=st.sampled_from([None, 1, 4, 20, 1000]),
+    softcap=st.sampled_from([None, None, 3.0]),
+    sinks=st.booleans(),
+    kernel=st.sampled_from([cpu.partial, reference.partial]),
+)
+def test_it_is_softmax_attention(made, pays, window, softcap, sinks, kernel) -> None:  # type: ignore[no-untyped-def]
+    torch.manual_seed(0)
+    rows = sum(map(len, made))
+    query = torch.randn(rows, HEADS, SIZE)
+    keys, values = torch.randn(2, SLOTS, KV_HEADS, SIZE)
+    used = np.unique(np.concatenate([span.slots[: span.stop] for span in made]))
+    unused = np.setdiff1d(np.arange(SLOTS), used)
+    keys[unused] = values[unused] = float("nan")  # nothing may read what was not written
+    sink = torch.randn(HEADS) if sinks else None
+    layout = build_layout(made, pays=pays)
+    layout.check()
+    got = attend(
+        query, keys, values, StepLayout(layout, CPU), kernel,
+        scale=0.4, window=window, softcap=softcap, sinks=sink,
+    )  # fmt: skip
+    want = oracle(query, keys, values, made, scale=0.4, window=window, softcap=softcap, sinks=sink)
+    assert (got - want).abs().max() < 3e-6
+
+
+@settings(max_examples=40, deadline=None)
+@given(made=spans())
+def test_one_broken_sequence_does_not_break_the_others(made: list[Span]) -> None:
+    rows = sum(map(len, made))
+    query, keys = torch.randn(rows, HEADS, SIZE), torch.randn(SLOTS, KV_HEADS, SIZE)
+    values = torch.randn(SLOTS, KV_HEADS, SIZE)
+    broken = made[-1].slots[made[-1].start :]
+    keys[broken] = values[broken] = float("nan")
+    got = attend(
+        query, keys, values, StepLayout(build_layout(made, pays=1), CPU), cpu.partial, scale=0.4
+    )
+    row = 0
+    for span in made:
+        for at in range(span.start, span.stop):
+            sees = np.isin(span.slots[: at + 1], broken).any()
+            assert bool(got[row].isnan().any()) == sees
+            row += 1
+
+
+@pytest.mark.parametrize("kernel", [cpu.partial, reference.partial])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_row_that_sees_nothing(kernel, dtype) -> None:  # type: ignore[no-untyped-def]
+    query = torch.randn(2, 3, HEADS, SIZE, dtype=dtype)
+    key, value = torch.randn(2, 2, 9, KV_HEADS, SIZE, dtype=dtype)
+    mask = torch.zeros(2, 3, 9)
+    mask[1, 2] = float("-inf")
+    out, lse = kernel(query, key, value, scale=0.5, mask=mask)
+    assert out.isfinite().all() and out.dtype == dtype
+    assert lse.dtype == torch.float32
+    assert (out[1, 2] == 0).all()
+    want, _ = reference.partial(query.float(), key.float(), value.float(), scale=0.5, mask=mask)
+    assert (out.float() - want).abs().max() < (1e-6 if dtype == torch.float32 else 0.02)
+
+
+def test_runs_are_found_by_slots_alone() -> None:
+    trunk = np.arange(10)
+    limb = np.concatenate((trunk, [20, 21, 22]))
+    made = [
+        Span(np.concatenate((limb, [30])), 13, 14),
+        Span(np.concatenate((limb, [31])), 13, 14),
+        Span(np.concatenate((trunk, [40, 41])), 11, 12),
+        Span(np.array([50]), 0, 1),
+    ]
+    assert sorted(shared_runs(made)) == [([0, 1], 10, 13), ([0, 1, 2], 0, 10), ([2], 10, 11)]
+    layout = build_layout(made, pays=4)
+    assert [group.keys[0].tolist() for group in layout.shared] == [list(range(10))]
+    assert layout.shared[0].rows.tolist() == [[0, 1, 2]]

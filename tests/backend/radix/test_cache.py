@@ -1,0 +1,178 @@
+"""Tree, slots and sequences together, in random order: nothing is lost, read wrongly or kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.sequence import Sequence
+
+SLOTS = 60
+
+
+@dataclass
+class Ask:
+    priority: float = 0.0
+    salt: str = ""
+
+
+class CacheMachine(RuleBasedStateMachine):
+    """Sequences over a tiny alphabet. `kv` plays the model: it notes which text each slot holds,
+    and a sequence must always find its own text in its slots."""
+
+    shared = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cache = Cache(SLOTS, shared=self.shared)
+        self.running: list[Sequence] = []
+        self.kv: dict[int, tuple[str, bytes]] = {}
+
+    def text(self, sequence: Sequence, at: int) -> tuple[str, bytes]:
+        """What the KV of a position depends on: the salt and all tokens up to it."""
+        return sequence.job.salt, sequence.tokens[: at + 1].tobytes()
+
+    def compute(self, sequence: Sequence, limit: int) -> None:
+        """What a step does: the next positions of the path, then of the tail."""
+        assert sequence.leaf is not None
+        for node in self.cache.tree.pending(sequence.leaf):
+            stop = min(node.stop, node.start + node.computed + limit)
+            for at in range(node.start + node.computed, stop):
+                self.kv[int(sequence.slots[at])] = self.text(sequence, at)
+            limit -= stop - node.start - node.computed
+            node.computed = stop - node.start
+            if not node.ready:
+                return
+        stop = min(sequence.length, sequence.held, sequence.done + limit)
+        for at in range(sequence.done, stop):
+            self.kv[int(sequence.slots[at])] = self.text(sequence, at)
+        sequence.done = max(sequence.done, stop)
+
+    @rule(
+        tokens=st.lists(st.integers(0, 1), min_size=1, max_size=25),
+        more=st.integers(1, 20),
+        salt=st.sampled_from("ab"),
+        tail=st.integers(0, 4),
+    )
+    def admit(self, tokens: list[int], more: int, salt: str, tail: int) -> None:
+        wanted = max(0, len(tokens) - tail)
+        limit = min(len(tokens) + more, SLOTS)
+        sequence = Sequence.of(
+            Ask(salt=salt), np.array(tokens), limit=limit, prompt=len(tokens), wanted=wanted
+        )
+        if self.cache.admit(sequence):
+            self.running.append(sequence)
+        else:
+            assert self.running, "a pool that nobody uses refused a sequence that fits it"
+
+    @rule(i=st.integers(0, 99), limit=st.integers(1, 12))
+    def step(self, i: int, limit: int) -> None:
+        if self.running:
+            self.compute(self.running[i % len(self.running)], limit)
+
+    @rule(i=st.integers(0, 99), tokens=st.lists(st.integers(0, 1), min_size=1, max_size=6))
+    def append(self, i: int, tokens: list[int]) -> None:
+        if not self.running:
+            return
+        sequence = self.running[i % len(self.running)]
+        for token in tokens:
+            if sequence.length < sequence.limit:
+                sequence.append(token)
+        if not self.cache.grow(sequence):
+            assert len(self.running) > 1
+            self.retire(i, keep=True)
+
+    @rule(i=st.integers(0, 99))
+    def fork(self, i: int) -> None:
+        if not self.running:
+            return
+        parent = self.running[i % len(self.running)]
+        assert parent.leaf is not None
+        if parent.leaf.ready:
+            before = self.cache.slots.used
+            self.cache.share_tail(parent)
+            assert self.cache.slots.used <= before, "a fork copied KV"
+        child = parent.fork(parent.job)
+        if self.cache.admit(child):
+            self.running.append(child)
+
+    @rule(i=st.integers(0, 99), keep=st.booleans())
+    def retire(self, i: int, keep: bool) -> None:
+        if self.running:
+            self.cache.retire(self.running.pop(i % len(self.running)), keep=keep)
+
+    @rule(n=st.integers(1, 40))
+    def evict(self, n: int) -> None:
+        evictable = self.cache.tree.evictable
+        assert self.cache.tree.evict(n) == min(n, evictable)
+
+    @invariant()
+    def all_is_well(self) -> None:
+        self.cache.check(self.running)
+        for sequence in self.running:
+            assert sequence.leaf is not None
+            pending = self.cache.tree.pending(sequence.leaf)
+            ready = pending[0].start + pending[0].computed if pending else sequence.done
+            for at in range(ready):
+                assert self.kv[int(sequence.slots[at])] == self.text(sequence, at)
+
+    def teardown(self) -> None:
+        for sequence in self.running:
+            self.cache.retire(sequence)
+        self.cache.tree.clear()
+        assert self.cache.slots.used == 0
+        self.cache.check([])
+
+
+class NaiveMachine(CacheMachine):
+    shared = False
+
+
+TestRadix = CacheMachine.TestCase
+TestRadix.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestNaive = NaiveMachine.TestCase
+TestNaive.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+
+
+def test_admission_leaves_a_reserve_or_changes_nothing() -> None:
+    cache = Cache(20)
+    sequence = Sequence.of(Ask(), np.arange(15), limit=20, prompt=15, wanted=14)
+    assert not cache.admit(sequence, reserve=6)
+    assert sequence.leaf is None and cache.slots.used == 0
+    cache.check([])
+    assert cache.admit(sequence, reserve=5)
+    assert sequence.held == 15
+
+
+def test_a_fork_shares_every_computed_token() -> None:
+    cache = Cache(100)
+    parent = Sequence.of(Ask(), np.arange(10), limit=40, prompt=10, wanted=9)
+    assert cache.admit(parent)
+    assert parent.leaf is not None
+    parent.leaf.computed = 9
+    for token in (50, 51, 52):
+        parent.done = parent.length
+        parent.append(token)
+    cache.share_tail(parent)
+    child = parent.fork(Ask())
+    assert cache.admit(child)
+    assert (child.slots[:12] == parent.slots[:12]).all()
+    assert child.done == parent.done == 12
+    cache.check([parent, child])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_every_slot_comes_back(shared: bool) -> None:
+    cache = Cache(50, shared=shared)
+    for _ in range(200):
+        sequence = Sequence.of(Ask(), np.arange(30), limit=45, prompt=30, wanted=29)
+        assert cache.admit(sequence)
+        cache.retire(sequence)
+    cache.tree.clear()
+    assert cache.slots.free == 50

@@ -1,0 +1,177 @@
+"""Folders that cannot be used are refused, with the reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ramify.backend.radix import families, loading, model
+from ramify.backend.radix.self_test import self_test
+from ramify.errors import ModelLoadError
+from tests.backend.radix.harness import CPU, ours
+from tests.backend.radix.models import config, tiny
+
+
+def load(folder: Path, dtype: str = "auto") -> Any:
+    model.register_attention()
+    return loading.load_model(
+        folder, device="cpu", dtype=dtype, remote_code=False, attention=model.ATTENTION
+    )[0]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny("llama"), tmp_path / "model"))
+
+
+def change_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_it_loads_in_the_dtype_asked_for(folder: Path) -> None:
+    assert load(folder).dtype == torch.float32
+    assert load(folder, "bfloat16").dtype == torch.bfloat16
+    assert not load(folder).training
+
+
+def test_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="no config.json"):
+        load(tmp_path)
+
+
+def test_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelLoadError, match=r"no weights.*pytorch_model.bin, which are not read"):
+        load(folder)
+
+
+def test_truncated_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(ModelLoadError, match=r"not a whole safetensors file"):
+        load(folder)
+
+
+def test_a_missing_shard(folder: Path) -> None:
+    index = {"metadata": {}, "weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelLoadError, match=r"model-2\.safetensors missing"):
+        load(folder)
+
+
+def test_a_missing_tensor_is_named(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["model.layers.1.self_attn.k_proj.weight"]
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(ModelLoadError, match=r"1 tensors .* missing: .*layers.1.self_attn.k_proj"):
+        load(folder)
+
+
+def test_weights_of_another_shape(folder: Path) -> None:
+    change_config(folder, intermediate_size=80)
+    with pytest.raises(ModelLoadError, match=r"6 tensors .* another shape: .*mlp.down_proj"):
+        load(folder)
+
+
+def test_a_folder_that_is_neither_here_nor_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def offline(*_: Any, **__: Any) -> str:
+        raise OSError("no connection\nmore")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(ModelLoadError, match=r"'some/model' is no folder.*no connection\)"):
+        loading.find_folder("some/model")
+    monkeypatch.undo()
+    with pytest.raises(ModelLoadError, match="is no folder"):
+        loading.find_folder("/not/a/folder/at all")
+
+
+def test_a_hub_name_reads_safetensors_only(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    import huggingface_hub
+
+    asked: list[Any] = []
+
+    def download(name: str, *, allow_patterns: list[str]) -> str:
+        asked.append((name, allow_patterns))
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert loading.find_folder("some/model") == folder
+    assert asked[0][0] == "some/model"
+    assert not [p for p in asked[0][1] if "bin" in p or "py" in p or "pt" in p]
+
+
+@pytest.mark.parametrize(
+    ("family", "why"),
+    [
+        ("MambaConfig", "recurrent|attention interface"),
+        ("FalconConfig", "attention interface"),
+        ("BloomConfig", "attention interface"),
+        ("Qwen3NextConfig", "linear_attention|attention interface|recurrent"),
+        ("T5Config", "encoder"),
+        ("CLIPConfig", "no causal language model"),
+    ],
+)
+def test_families_that_cannot_run_are_refused_by_name(family: str, why: str) -> None:
+    import transformers
+
+    refused = getattr(transformers, family)()
+    with pytest.raises(ModelLoadError, match=rf"'{refused.model_type}' cannot run.*({why})"):
+        families.model_class(refused, remote_code=False)
+
+
+def test_unknown_kinds_of_layers_are_refused() -> None:
+    other = config("qwen3", layer_types=["full_attention", "chunked_attention"])
+    with pytest.raises(ModelLoadError, match="chunked_attention"):
+        families.model_class(other, remote_code=False)
+
+
+def test_code_in_the_folder_is_not_run(folder: Path) -> None:
+    change_config(folder, model_type="own", auto_map={"AutoConfig": "evil.Config"})
+    (folder / "evil.py").write_text("raise SystemExit('it was run')")
+    with pytest.raises(ModelLoadError, match=r"config .* cannot be read"):
+        load(folder)
+
+
+def test_rope_that_switches_bounds_the_context() -> None:
+    rope = {
+        "rope_type": "longrope", "rope_theta": 10000.0, "factor": 4.0,
+        "short_factor": [1.0] * 8, "long_factor": [2.0] * 8,
+        "original_max_position_embeddings": 128,
+    }  # fmt: skip
+    original = {"original_max_position_embeddings": 128}
+    assert families.context_of(config("phi3", rope_parameters=rope, **original)) == 128
+    assert families.context_of(config("phi3")) == 512
+
+
+def test_the_self_test_finds_an_attention_that_is_not_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = ours("llama")
+    layer = broken.model.layers[1].self_attn
+    monkeypatch.setattr(layer, "forward", lambda hidden_states, **_: (hidden_states, None))
+    with pytest.raises(ModelLoadError, match=r"2 layers, but .* are \[0\]"):
+        self_test(broken, CPU)
+
+
+def test_the_self_test_finds_wrong_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "attend", lambda query, *_, **__: query)
+    with pytest.raises(ModelLoadError, match="logits of LlamaForCausalLM .* are off by"):
+        self_test(ours("llama"), CPU)
+
+
+def test_attention_refuses_a_meaning_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = ours("llama").model.layers[0].self_attn
+    forward = layer.forward
+    monkeypatch.setattr(layer, "forward", lambda *a, **k: forward(*a, head_mask=1.0, **k))
+    with pytest.raises(ModelLoadError, match="LlamaAttention asks for head_mask"):
+        self_test(ours("llama"), CPU)

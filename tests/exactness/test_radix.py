@@ -1,0 +1,65 @@
+"""The full stack on real models in float32 equals its naive twin: no cache, in order, no passes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import ramify as rf
+from ramify.backend.radix import RadixBackend
+from ramify.runtime import run_sync
+from tests.backend.radix.models import FAMILIES, tiny
+from tests.exactness.programs import Script, build, scripts
+from tests.exactness.test_fake import naive
+
+STORIES = Path(__file__).parents[3] / "shared/models/stories260K"
+quick = settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def opened(path: Path, **options: Any) -> RadixBackend:
+    return RadixBackend.open(path, dtype="float32", threads=1, **options)
+
+
+@pytest.fixture(scope="module", params=[*FAMILIES, "stories260K"])
+def backends(request: pytest.FixtureRequest) -> Iterator[dict[str, RadixBackend]]:
+    """The same weights behind engines of different habits."""
+    if request.param == "stories260K" and not STORIES.is_dir():
+        pytest.skip("../shared/models/stories260K is not there")
+    path = STORIES if request.param == "stories260K" else tiny(request.param)
+    found = {
+        "naive": opened(path, cache=False, max_batch=1),
+        "full": opened(path),
+        "evicting": opened(path, pool_tokens=512),  # a few prompts fill it: evicts and preempts
+        "chunked": opened(path, token_budget=7, max_batch=3),
+    }
+    yield found
+    for backend in found.values():
+        run_sync(backend.close())
+
+
+@quick
+@given(script=scripts(depth=1))
+def test_programs_give_the_same_on_every_engine(
+    backends: dict[str, RadixBackend], script: Script
+) -> None:
+    program = build(script)
+    expected = naive(program, backends["naive"], rf.Policy(optimize=False)).value
+    for name in ("full", "evicting", "chunked"):
+        assert program.run(backend=backends[name]).value == expected, name
+
+
+@quick
+@given(script=scripts(depth=1))
+def test_batches_under_eviction_give_the_same(
+    backends: dict[str, RadixBackend], script: Script
+) -> None:
+    program = build(script)
+    expected = naive(program, backends["naive"], rf.Policy(optimize=False)).value
+    rows = program.run_batch(
+        [{}] * 4, backend=backends["evicting"], policy=rf.Policy(optimize=False)
+    )
+    assert [row.value for row in rows] == [expected] * 4
