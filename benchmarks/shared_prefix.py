@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.harness import Options, Report, Timing, interleave
+from benchmarks.harness.machine import cores
 from benchmarks.harness.models import LlamaShape, random_llama
 from benchmarks.peers import huggingface
 from benchmarks.peers.engine import Engine, Prompts
@@ -154,7 +155,7 @@ def run(options: Options, shape: LlamaShape | None = None, work: Workload | None
     """Measure; another shape and workload are for trying the benchmark itself."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
     rows, ratios, limits = measure(shape or LlamaShape(), work or Workload(), options)
     machine = {
         "torch_threads": torch.get_num_threads(),

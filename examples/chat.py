@@ -5,7 +5,11 @@ import typer
 import ramify as rf
 from ramify.demo.world import load_towns
 
-QUESTIONS = ("What is the river of {town}?", "Who is the mayor of {town}?", "How old is it?")
+QUESTIONS = (
+    "What is the river of {town}?",
+    "Who is the mayor of {town}?",
+    "Which festival does {town} hold?",
+)
 
 
 @rf.program

@@ -1,26 +1,26 @@
 """From a letter to typed data: the schema binds the answer, and Python loops over what it holds."""
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import ramify as rf
 
 
 class Item(BaseModel):
-    article: str
-    count: int
+    article: str = Field(max_length=24)
+    count: int = Field(ge=1, le=99)
 
 
 class Order(BaseModel):
-    customer: str
-    items: list[Item]
+    customer: str = Field(max_length=24)
+    items: list[Item] = Field(min_length=1, max_length=4)
 
 
 @rf.program
 def extract(s, letter: str):
     s += rf.system("Extract the order from the letter as JSON.")
     s += rf.user(letter)
-    s += rf.assistant(rf.gen("order", schema=Order, max_tokens=128))
+    s += rf.assistant(rf.gen("order", schema=Order, max_tokens=256))
     notes = []
     for item in s["order"].items:  # looking at it runs it; each item is an Item
         with s.fork() as branch:

@@ -2,6 +2,7 @@
 
 import typer
 from rich.live import Live
+from rich.text import Text
 
 import ramify as rf
 
@@ -28,7 +29,7 @@ def main(topic: str = "old harbours", backend: str = "fake:") -> None:
         for event in stream:
             if event.kind == "delta" and event.name in ("text", "closing"):
                 texts[event.scope] = texts.get(event.scope, "") + event.text
-                page.update("\n".join(texts.values()))  # every branch grows on its own line
+                page.update(Text("\n".join(texts.values())))  # each branch grows on its line
 
 
 if __name__ == "__main__":

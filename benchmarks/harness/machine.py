@@ -24,6 +24,13 @@ def cpu_model() -> str:
     return next(found, platform.machine())
 
 
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def version(package: str) -> str:
     """The installed version, or "" where it is not installed."""
     try:
@@ -37,7 +44,7 @@ def describe() -> dict[str, Any]:
     versions = {name: version(name) for name in ("torch", "transformers", "numpy")}
     return {
         "cpu": cpu_model(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

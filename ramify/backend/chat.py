@@ -72,13 +72,12 @@ class ChatFormat:
         Only runs with a tail, and never an empty run.
         """
         found: dict[tuple[int, ...], str] = {}
-        for before in ("text", "start", *ROLES):
-            if "assistant" not in self.turns:
-                break
+        places: tuple[Before, ...] = ("text", "start", *ROLES)
+        for before in places if "assistant" in self.turns else ():
             turn = self.turn("assistant", before)
             run = turn.answer_open
-            if not run and before in self.turns:
-                run = self.turns[before].close  # type: ignore[index]
+            if not run and before not in ("text", "start"):
+                run = self.turn(before, "start").close if before in self.turns else ()
             if run and turn.tail:
                 found[run] = turn.tail
         return found

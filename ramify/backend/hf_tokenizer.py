@@ -40,9 +40,8 @@ class HFTokenizer:
         layout["truncation"] = layout["padding"] = None
         added = {token["id"]: token for token in layout["added_tokens"]}
         self.control_ids = frozenset(i for i, token in added.items() if token["special"])
-        self.marker_ids = frozenset(
-            i for i, token in added.items() if token["special"] or _MARKER.fullmatch(token["content"])
-        )
+        markers = (i for i, token in added.items() if _MARKER.fullmatch(token["content"]))
+        self.marker_ids = self.control_ids.union(markers)
         self._spells_bytes = layout["model"]["type"] == "Unigram"
         unknown = core.token_to_id(layout["model"].get("unk_token") or "")
         self._forbidden = self.marker_ids - {unknown}  # what the vocabulary lacks is unknown

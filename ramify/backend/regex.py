@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import sys
+from collections.abc import Callable
+from functools import cache, lru_cache
 from re import _constants as op  # type: ignore[attr-defined]  # the parser of re has no public name
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 from ramify.errors import ConstraintError
 
-# What Python means by its classes, as Rust classes: the two differ on marks and separators.
-_UNICODE = {
-    op.CATEGORY_DIGIT: r"\p{Nd}",
-    op.CATEGORY_NOT_DIGIT: r"[^\p{Nd}]",
-    op.CATEGORY_SPACE: r"[\s\x1c-\x1f]",
-    op.CATEGORY_NOT_SPACE: r"[^\s\x1c-\x1f]",
-    op.CATEGORY_WORD: r"[\p{L}\p{N}_]",
-    op.CATEGORY_NOT_WORD: r"[^\p{L}\p{N}_]",
+# Python's own notion of its classes, character by character: Rust's differs on marks and
+# separators, and knows other versions of Unicode.
+_UNICODE: dict[Any, tuple[bool, Callable[[str], bool]]] = {
+    op.CATEGORY_DIGIT: (True, str.isdecimal),
+    op.CATEGORY_NOT_DIGIT: (False, str.isdecimal),
+    op.CATEGORY_SPACE: (True, str.isspace),
+    op.CATEGORY_NOT_SPACE: (False, str.isspace),
+    op.CATEGORY_WORD: (True, lambda character: character.isalnum() or character == "_"),
+    op.CATEGORY_NOT_WORD: (False, lambda character: character.isalnum() or character == "_"),
 }
 _ASCII = {
     op.CATEGORY_DIGIT: "[0-9]",
@@ -93,7 +96,7 @@ class _Translator:
             low, high, body = value
             times = f"{{{low},{'' if high is op.MAXREPEAT else high}}}"
             return f"(?:{self._sequence(list(body), flags)}){times}"
-        if code is op.AT and (first and value in _STARTS or last and value in _ENDS):
+        if code is op.AT and ((first and value in _STARTS) or (last and value in _ENDS)):
             return ""
         raise ConstraintError(
             f"the regex {self._pattern!r} needs {_named(code, value)}, which cannot be enforced "
@@ -106,8 +109,22 @@ def _literal(code: int) -> str:
     return f"\\x{{{code:x}}}"
 
 
+@cache
+def _class(category: Any) -> str:
+    """A class of Python's as ranges; found once, by asking for every character."""
+    inside, holds = _UNICODE[category]
+    ranges: list[list[int]] = []
+    for code in range(sys.maxunicode + 1):
+        if holds(chr(code)) and not 0xD800 <= code <= 0xDFFF:
+            if ranges and ranges[-1][1] == code - 1:
+                ranges[-1][1] = code
+            else:
+                ranges.append([code, code])
+    listed = "".join(f"{_literal(low)}-{_literal(high)}" for low, high in ranges)
+    return f"[{'' if inside else '^'}{listed}]"
+
+
 def _set(items: list[tuple[Any, Any]], flags: int) -> str:
-    classes = _ASCII if flags & re.ASCII else _UNICODE
     parts = []
     for code, value in items:
         if code is op.NEGATE:
@@ -117,7 +134,7 @@ def _set(items: list[tuple[Any, Any]], flags: int) -> str:
         elif code is op.RANGE:
             parts.append(f"{_literal(value[0])}-{_literal(value[1])}")
         else:
-            parts.append(classes[value])
+            parts.append(_ASCII[value] if flags & re.ASCII else _class(value))
     return f"[{''.join(parts)}]"
 
 

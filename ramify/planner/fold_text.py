@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import fields, replace
 
 from ramify.ir import (
@@ -23,7 +22,7 @@ from ramify.ir import (
 )
 from ramify.planner.context import Context
 from ramify.planner.passes import Rewrite, legal
-from ramify.planner.trie import ends, fill
+from ramify.planner.trie import ends, fill, joints
 
 
 @legal("exact")
@@ -36,26 +35,18 @@ def fold_text(graph: Graph, context: Context) -> Rewrite:
     Before: Text("a") Text("b") Open Text("c"). After: Text("a", "b") Open Text("c").
     """
     nodes = list(graph.nodes.values())
-    roots = list(_roots(nodes))
+    roots = [node.prompt for node in nodes if isinstance(node, Prompted)]
+    blocks = [b.block for node in nodes if type(node) is First for b in node.branches]
+    roots += [end for block in blocks for end in (block.start, block.stop)]
     if _nothing_folds(roots, context.folded):
         return Rewrite(graph)
     folding = _Folding(context.folded)
-    fill(roots, context.folded, folding.make, folding.renew)
+    folding.fold(roots, blocks)
     folded = [folding.node(node) for node in nodes]
     if all(new is old for new, old in zip(folded, nodes, strict=True)):
         return Rewrite(graph)
     note = f"{folding.texts} texts into the ones before them" if folding.texts else ""
     return Rewrite(graph.with_nodes(folded), folding.texts, note)
-
-
-def _roots(nodes: list[Node]) -> Iterator[Prompt]:
-    for node in nodes:
-        if isinstance(node, Prompted):
-            yield node.prompt
-        elif type(node) is First:
-            for branch in node.branches:
-                yield branch.block.start
-                yield branch.block.stop
 
 
 def _nothing_folds(roots: list[Prompt], folded: dict[Prompt, Prompt]) -> bool:
@@ -105,6 +96,22 @@ class _Folding:
     def __init__(self, folded: dict[Prompt, Prompt]) -> None:
         self.folded = folded
         self.texts = 0  # how many went into the one before them
+
+    def fold(self, roots: list[Prompt], blocks: list[Block]) -> None:
+        """Find the folded forms of all roots and of what they join; `blocks` are cut out of them.
+
+        A block whose start was folded away before is folded anew, its start first. What is above
+        a block's start stays, so going by depth no block is broken by a later one.
+        """
+        while True:
+            found, joined = joints(roots, self.folded)
+            stale = []
+            for block in sorted(blocks + joined, key=lambda block: block.start.depth):
+                stale += self.renew(block)
+            if not stale:
+                break
+            roots = roots + stale
+        fill(found, self.folded, self.make)
 
     def make(self, prompt: Prompt, base: Prompt | None, run: list[Segment]) -> Prompt:
         """The folded form of a prompt whose base is folded already; itself where nothing folds."""

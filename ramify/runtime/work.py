@@ -87,6 +87,8 @@ async def _generate(run: Run, node: Generate) -> Outcome:
         )
     if node.sampling.seed is None and sampling.seed is not None:
         outcome.note = f"seed {sampling.seed}"
+    if prompt.blocks and not backend.capabilities.parallel_blocks:
+        outcome.note = f"{backend.name} reads joined blocks as text"
     return outcome
 
 

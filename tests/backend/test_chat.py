@@ -29,7 +29,8 @@ QWEN25 = (
 QWEN3 = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' and loop.last %}"
-    "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{{ '<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n' }}"
+    "{{ message['content'] + '<|im_end|>\\n' }}"
     "{% else %}"
     "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endif %}{% endfor %}"
@@ -219,9 +220,9 @@ def test_a_merged_system_message_goes_before_the_first_user_message() -> None:
     assert ours.spell(alone) == (
         "<bos><start_of_turn>user\nBe kind.<end_of_turn>\n<start_of_turn>model\n"
     )
-    with pytest.raises(CapabilityError, match="cannot write a system message.*not supported"):
+    with pytest.raises(CapabilityError, match=r"cannot write a system message.*not supported"):
         ids_of(ours, prompt_of(TALK[1], TALK[2], TALK[0]))
-    with pytest.raises(CapabilityError, match="cannot write a tool message.*alternate"):
+    with pytest.raises(CapabilityError, match=r"cannot write a tool message.*alternate"):
         ids_of(ours, prompt_of(*TALK[1:3], ("tool", "1")))
 
 

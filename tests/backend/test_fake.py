@@ -125,6 +125,7 @@ async def test_replies_by_function_mapping_and_list() -> None:
     mapped = FakeBackend(reply={"weather": "rain", "name": "Ada"})
     assert (await ask(mapped, "name? weather?")).text == "rain", "the key that stands last"
     assert (await ask(mapped, "else")).text == (await ask(FakeBackend(), "else")).text
+    assert (await ask(FakeBackend(reply="always"))).text == "always"
     listed = FakeBackend(reply=["one", "two"])
     assert [(await ask(listed)).text for _ in range(2)] == ["one", "two"]
     with pytest.raises(BackendError, match="no reply left after 2"):
@@ -264,7 +265,7 @@ async def test_errors_on_request_death_and_close() -> None:
     backend = FakeBackend(fail=fail, context=50)
     with pytest.raises(OSError, match="flaky"):
         await ask(backend, label="bad", max_tokens=4)
-    with pytest.raises(PromptTooLongError, match="need 52 tokens.*context of 50"):
+    with pytest.raises(PromptTooLongError, match=r"need 52 tokens.*context of 50"):
         await ask(backend, TokenPrompt((300,) * 10), max_tokens=42)
     assert (await ask(backend, max_tokens=4)).text
     dying = FakeBackend(die_after=2, latency=1.0)

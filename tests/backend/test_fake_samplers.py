@@ -102,7 +102,7 @@ def test_pydantic_models_accept_their_instances(seed: int) -> None:
         {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "minItems": 3},
         {"type": "object", "additionalProperties": {"type": "integer"}, "minProperties": 2},
         {"required": ["a"], "properties": {"a": {"type": "string", "format": "date-time"}}},
-        {"allOf": [{"properties": {"a": {"type": "integer"}}, "required": ["a"]}, {"type": "object"}]},
+        {"allOf": [{"properties": {"a": {"type": "null"}}, "required": ["a"]}, {"type": "object"}]},
         {"anyOf": [{"type": "integer"}, {"type": "string"}], "description": "either"},
         {"oneOf": [{"type": "integer", "maximum": -5}, {"type": "boolean"}]},
         {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.001},

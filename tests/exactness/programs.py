@@ -123,6 +123,7 @@ class Build:
     def _sub(self, inner: Script) -> Any:
         def sub(state: rf.State) -> Any:
             own = Build([])
+            state += "A story:"  # models without a start token have nothing to say to nothing
             own.on(state, inner)
             return rf.lines(*own.values) if own.values else "none"
 
@@ -134,6 +135,7 @@ def build(script: Script) -> rf.Program:
 
     def scripted(s: rf.State) -> Any:
         made = Build([])
+        s += "A story:"
         made.on(s, script)
         return [*made.values, s.text()]
 

@@ -16,7 +16,7 @@ from tests.exactness.test_fake import naive
 
 STORIES = Path(__file__).parents[3] / "shared/models/stories260K"
 quick = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

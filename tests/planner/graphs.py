@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,13 +202,21 @@ def flat(prompt: Prompt, since: Prompt | None = None) -> list[Any]:
     return found
 
 
-def blocks_of(prompt: Prompt) -> Iterator[Block]:
+def blocks_of(prompt: Prompt) -> list[Block]:
     """All blocks that a prompt joins, and the blocks in them."""
-    for segment in prompt.segments():
-        if isinstance(segment, Parallel) and isinstance(segment.blocks, tuple):
-            for block in segment.blocks:
-                yield block
-                yield from blocks_of(block.stop)
+    found: list[Block] = []
+    seen: set[int] = set()
+    stack = [prompt]
+    while stack:
+        for above in stack.pop().ancestors():
+            segment = above.segment
+            if id(above) in seen:
+                break
+            seen.add(id(above))
+            if isinstance(segment, Parallel) and isinstance(segment.blocks, tuple):
+                found += segment.blocks
+                stack += [end for block in segment.blocks for end in (block.start, block.stop)]
+    return found
 
 
 def reading(node: Node) -> Any:

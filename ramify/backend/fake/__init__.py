@@ -1,4 +1,4 @@
-"""A backend without a model: deterministic, no torch, counts prefix hits. For tests and planning."""
+"""A backend without a model, for tests and planning: deterministic, counts prefix hits."""
 
 from ramify.backend.fake.backend import Call, FakeBackend
 from ramify.backend.fake.tokenizer import WordTokenizer

@@ -19,12 +19,12 @@ from ramify.ir.sampling import Constraint, Sampling
 Reply = str | Callable[[str], str] | Mapping[str, str] | Sequence[str]
 
 _MASK = (1 << 64) - 1
-_WORDS = (
+_WORDS = tuple(
     "the old harbour was built on trade and fish by men who came from far away to live near "
     "cold water where ships bring salt wood iron cloth and news of other towns each long "
     "winter after snow has gone boats go out again and many small houses stand along its main "
-    "street with bread meat beer and songs for those that work"
-).split()
+    "street with bread meat beer and songs for those that work".split()
+)
 
 
 def draw(key: int) -> int:
@@ -60,7 +60,7 @@ class Written:
 
 
 class Replies:
-    """Answers that a test wrote down: a function, a mapping from a part of the prompt, a list."""
+    """Answers that a test wrote down: a text, a function, a mapping from parts of prompts, a list."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -69,8 +69,8 @@ class Replies:
     def to(self, prompt: str) -> str | None:
         """The reply to a prompt; None where a mapping has none.
 
-        One text answers everything. A mapping answers by the key that stands last in the prompt. A list answers in order of
-        arrival; BackendError once it is used up.
+        One text answers everything. A mapping answers by the key that stands last in the prompt.
+        A list answers in order of arrival; BackendError once it is used up.
         """
         reply = self._reply
         if isinstance(reply, str):

@@ -7,11 +7,12 @@ from functools import lru_cache
 from random import Random
 from re import _constants as op  # type: ignore[attr-defined]  # the parser of re has no public name
 from re import _parser as parser  # type: ignore[attr-defined]
+from string import ascii_letters, digits, punctuation
 from typing import Any
 
 from ramify.errors import ConstraintError
 
-_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?-_'\"()/+*=<>#@&%$"
+_ALPHABET = ascii_letters + digits + punctuation + " "
 _EXTRA = 3  # repeats beyond the least
 _ATTEMPTS = 64
 _CATEGORIES = {

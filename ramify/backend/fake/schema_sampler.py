@@ -12,8 +12,17 @@ from typing import Any
 from ramify.backend.fake.regex_sampler import sample_regex
 from ramify.errors import CapabilityError, ConstraintError
 
-_UNSUPPORTED = ("not", "if", "dependentSchemas", "dependentRequired", "patternProperties",
-                "contains", "propertyNames", "unevaluatedProperties", "unevaluatedItems")
+_UNSUPPORTED = (
+    "not",
+    "if",
+    "dependentSchemas",
+    "dependentRequired",
+    "patternProperties",
+    "contains",
+    "propertyNames",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+)
 _CALM = 3  # below this depth optional parts may appear
 _DEEPEST = 64
 _TRIES = 64
@@ -94,12 +103,13 @@ class _Maker:
             return None
         raise ConstraintError(f"the schema has an unknown type {kind!r}.")
 
-    def _resolve(self, schema: Any) -> dict[str, Any]:
+    def _resolve(self, given: Any) -> dict[str, Any]:
         """The schema without `$ref` and `allOf`."""
-        if schema is True:
+        if given is True:
             return {}
-        if not isinstance(schema, dict):
-            raise ConstraintError(f"{schema!r} stands where the schema needs a schema.")
+        if not isinstance(given, dict):
+            raise ConstraintError(f"{given!r} stands where the schema needs a schema.")
+        schema: dict[str, Any] = given
         bad = next((key for key in _UNSUPPORTED if key in schema), None)
         if bad is not None:
             raise CapabilityError(f"the fake backend does not understand {bad!r} in a schema.")
@@ -179,7 +189,8 @@ class _Maker:
             name = next((n for n in fields if n not in made), None)
             if name is None and extra is False:
                 raise ConstraintError("minProperties is over the number of properties.")
-            made[name or f"key{number}"] = self._value(fields.get(name, extra), depth + 1)
+            part = extra if name is None else fields[name]
+            made[name or f"key{number}"] = self._value(part, depth + 1)
             number += 1
         return made
 
@@ -247,8 +258,8 @@ def _number(schema: dict[str, Any], whole: bool, rng: Random) -> int | float:
             value: float = round(rng.uniform(low, high), 2)
             value = value if fits(value) else rng.uniform(low, high)
         else:
-            value = rng.randint(math.ceil(low / step), max(math.ceil(low / step), int(high // step)))
-            value *= step
+            least = math.ceil(low / step)
+            value = step * rng.randint(least, max(least, int(high // step)))
         if fits(value):
             return value
     raise ConstraintError(f"the schema leaves no number between {low} and {high}.")

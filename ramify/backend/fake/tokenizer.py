@@ -22,7 +22,7 @@ class WordTokenizer:
         self.vocab_size = 1 << (8 * 17)  # a one byte, then at most 16 bytes of UTF-8
         self.control = {spelling: number for number, spelling in enumerate(_CONTROL)}
         self.end_ids = frozenset({self.control["<|end|>"]})
-        self.start_ids = (self.control["<|start|>"],)
+        self.start_ids: tuple[int, ...] = (self.control["<|start|>"],)
         self._spelling = dict(enumerate(_CONTROL))
         self._markers = re.compile("|".join(map(re.escape, _CONTROL)))
         self._pieces: dict[str, int] = {}

@@ -107,6 +107,7 @@ class RadixBackend:
     async def score(self, request: ScoreRequest) -> Scores:
         longest = max(map(len, request.continuations), default=0)
         length = len(request.prompt) + longest
+        self._room(min(len(request.prompt), length - 1), request.label)  # refuses an empty prompt
         self._room(max(len(request.prompt), length - 1), request.label)
         self._check_pool(length, request.label)
         channel = Channel(self._worker)

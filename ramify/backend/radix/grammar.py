@@ -69,9 +69,8 @@ class GrammarCompiler:
             )
         if tail:
             self._compile(constraint, "")  # what matches no text is only seen without the tail
-        start = Matcher(
-            found.deep_copy(), self.tokenizer.vocab_size, self._end_ids, constraint
-        )
+        size = self.tokenizer.vocab_size
+        start = Matcher(found.deep_copy(), size, self._end_ids, constraint)
         if not start.accepting and not start.open:
             raise ConstraintError(f"the {constraint.kind} {_shown(constraint)} matches no text.")
         if not self._complete and not _spellable(start):
@@ -221,10 +220,10 @@ def _spellable(start: Matcher) -> bool:
 
 
 def _engine_tokenizer(tokenizer: HFTokenizer, end_ids: frozenset[int]) -> Any:
-    from llguidance import LLTokenizer
-    from llguidance import TokenizerWrapper as Wrapper
+    from llguidance import LLTokenizer, TokenizerWrapper
 
-    return LLTokenizer(Wrapper(_Vocabulary(tokenizer, end_ids)), eos_token=_ends(tokenizer, end_ids))
+    vocabulary = TokenizerWrapper(_Vocabulary(tokenizer, end_ids))
+    return LLTokenizer(vocabulary, eos_token=_ends(tokenizer, end_ids))
 
 
 def _ends(tokenizer: HFTokenizer, end_ids: frozenset[int]) -> list[int]:

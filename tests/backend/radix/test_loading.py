@@ -42,7 +42,7 @@ def test_it_loads_in_the_dtype_asked_for(folder: Path) -> None:
 
 
 def test_no_config(tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError, match="no config.json"):
+    with pytest.raises(ModelLoadError, match=r"no config\.json"):
         load(tmp_path)
 
 
@@ -165,7 +165,7 @@ def test_the_self_test_finds_an_attention_that_is_not_called(
 
 def test_the_self_test_finds_wrong_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "attend", lambda query, *_, **__: query)
-    with pytest.raises(ModelLoadError, match="logits of LlamaForCausalLM .* are off by"):
+    with pytest.raises(ModelLoadError, match=r"logits of LlamaForCausalLM .* are off by"):
         self_test(ours("llama"), CPU)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+
 import numpy as np
 import pytest
 
@@ -103,16 +106,20 @@ def test_a_commit_stops_where_another_sequence_still_computes(tree: RadixTree) -
     assert tree._slots.used == 6
 
 
-def test_depth_does_not_matter(tree: RadixTree) -> None:
-    tree = RadixTree(SlotAllocator(20_000))
-    leaves = []
-    for n in range(1, 1201):  # each one is held, so each makes a node of its own
-        leaves.append(put(tree, "ab" * n))
-    tree.check(leaves)
-    assert tree.nodes == 1200
-    for leaf in leaves:
-        tree.release(leaf)
-    assert tree.clear() == tree.evicted == 2400
+def test_depth_does_not_matter() -> None:
+    tree = RadixTree(SlotAllocator(1000))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 60)
+    try:
+        # each one is held, so each makes a node of its own
+        leaves = [put(tree, "ab" * n) for n in range(1, 301)]
+        tree.check(leaves)
+        assert tree.nodes == 300
+        for leaf in leaves:
+            tree.release(leaf)
+        assert tree.clear() == tree.evicted == 600
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def test_the_policy_can_be_replaced() -> None:
