@@ -4,10 +4,11 @@ Write the program; Ramify decides what to shorten, what to run side by side, and
 only once. `import ramify as rf`, then mark a function with `@rf.program`.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ramify.backend import FakeBackend, open_backend
+from ramify.backend import Backend, FakeBackend, open_backend, register_backend
 from ramify.dsl import (
     BatchInterruptedError,
     BatchResult,
@@ -63,6 +64,14 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'ramify' has no attribute {name!r}")
 
 
+def _open_demo(path: str, options: Mapping[str, str]) -> Backend:
+    from ramify.demo.backend import open_demo
+
+    return open_demo(path, options)
+
+
+register_backend("demo", _open_demo, '"demo"')
+
 __all__ = [
     "BatchInterruptedError",
     "BatchResult",
@@ -94,6 +103,7 @@ __all__ = [
     "open_backend",
     "patterns",
     "program",
+    "register_backend",
     "rerank",
     "resolve",
     "retrieve",

@@ -157,10 +157,13 @@ def draw(
     backend: BackendName = None,
 ) -> None:
     """Draw the plan of a program into a file; the ending says how."""
+    from ramify.planner.draw import svg
+    from ramify.planner.html import html_of
+
     plan = load_program(program).compile(backend=backend, **arguments(settings))
     kinds = {
-        ".html": plan.to_html,
-        ".svg": plan.to_svg,
+        ".html": lambda: html_of(plan),
+        ".svg": lambda: svg(plan),
         ".mmd": plan.to_mermaid,
         ".json": lambda: json.dumps(plan.to_json(), indent=1),
     }

@@ -134,9 +134,10 @@ class Run:
                                self.progress.stage, self.args.batch)
         loss, _ = answers_loss(self.model, batch, self.args.device)
         loss.backward()
-        for optimizer, rate in zip(self.optimizers, (self.args.muon_lr, ADAM_LR), strict=True):
+        rates = (self.args.muon_lr, self.args.adam_lr)
+        for optimizer, rate in zip(self.optimizers, rates, strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = rate * scale
+                group["lr"] = rate * scale * STAGES[self.progress.stage].rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
@@ -188,6 +189,7 @@ def main() -> None:
     cli.add_argument("--stage", type=int, help="start at this stage instead of the saved one")
     cli.add_argument("--batch", type=int, help="tokens per step (4096 on a CPU, 65536 on a GPU)")
     cli.add_argument("--muon-lr", type=float, default=MUON_LR)
+    cli.add_argument("--adam-lr", type=float, default=ADAM_LR)
     cli.add_argument("--threads", type=int, default=1, help="CPU threads")
     cli.add_argument("--seed", type=int, default=1)
     cli.add_argument("--compile", action="store_true")

@@ -18,7 +18,7 @@ from ramify.backend.contract import (
     collect,
 )
 from ramify.backend.fake import FakeBackend
-from ramify.backend.open import open_backend
+from ramify.backend.open import open_backend, register_backend
 from ramify.backend.render import Answered, Renderer, Values
 from ramify.backend.rendering import Rendering
 from ramify.backend.stream import Piece, TextStream
@@ -52,5 +52,6 @@ __all__ = [
     "collect",
     "messages_view",
     "open_backend",
+    "register_backend",
     "text_view",
 ]

@@ -76,8 +76,8 @@ class ChatFormat:
         for before in places if "assistant" in self.turns else ():
             turn = self.turn("assistant", before)
             run = turn.answer_open
-            if not run and before not in ("text", "start"):
-                run = self.turn(before, "start").close if before in self.turns else ()
+            if not run:
+                run = next((self.turns[role].close for role in self.turns if role == before), ())
             if run and turn.tail:
                 found[run] = turn.tail
         return found

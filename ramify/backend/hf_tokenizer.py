@@ -36,26 +36,27 @@ class HFTokenizer:
                 hint="The model needs a tokenizer.json.",
             )
         self.fast = fast
-        layout = json.loads(core.to_str())
-        layout["truncation"] = layout["padding"] = None
-        added = {token["id"]: token for token in layout["added_tokens"]}
-        self.control_ids = frozenset(i for i, token in added.items() if token["special"])
-        markers = (i for i, token in added.items() if _MARKER.fullmatch(token["content"]))
-        self.marker_ids = self.control_ids.union(markers)
-        self._spells_bytes = layout["model"]["type"] == "Unigram"
-        unknown = core.token_to_id(layout["model"].get("unk_token") or "")
-        self._forbidden = self.marker_ids - {unknown}  # what the vocabulary lacks is unknown
-        self._spelling = {i: added[i]["content"] for i in self.marker_ids}
-        texts = {i: token["content"].encode() for i, token in added.items()}
-        self._bytes = token_bytes(layout, texts | dict.fromkeys(self.control_ids, b""))
-        self.vocab_size = len(self._bytes)
-        self.name = f"hf:{sha256(json.dumps(layout, sort_keys=True).encode()).hexdigest()[:16]}"
+        self._control = _copy(core.to_str())
+        text = self._control.to_str()
+        self.name = f"hf:{sha256(text.encode()).hexdigest()[:16]}"
         self.origin = str(getattr(fast, "name_or_path", "")) or self.name
-        self._control = _core(layout)
-        for token in layout["added_tokens"]:
-            token["special"] = token["id"] in self.marker_ids
-        self._first = _core(layout, plain=True)
-        self._middle = _core(_without_dummy_prefix(layout), plain=True)
+        added = core.get_added_tokens_decoder()
+        self.control_ids = frozenset(i for i, token in added.items() if token.special)
+        markers = {i: token for i, token in added.items() if _MARKER.fullmatch(token.content)}
+        self.marker_ids = self.control_ids.union(markers)
+        self._spelling = {i: added[i].content for i in self.marker_ids}
+        self._forbidden = self.marker_ids - {fast.unk_token_id}  # what the vocabulary lacks
+        self._spells_bytes = type(core.model).__name__ == "Unigram"
+        contents = {i: token.content.encode() for i, token in added.items()}
+        contents |= dict.fromkeys(self.control_ids, b"")
+        self._bytes = token_bytes(core.get_vocab(with_added_tokens=False), contents, core.decoder)
+        self.vocab_size = len(self._bytes)
+        self._first = _plain_copy(text, markers.values())
+        self._middle = self._first
+        steps = _without_dummy_prefix(self._first)
+        if steps is not None:
+            self._middle = _plain_copy(text, markers.values())
+            _set_steps(self._middle, steps)
         self._cache = EncodeCache(lambda text: self._plain(self._middle, text))
         self.start_ids = self._find_start()
         self.end_ids = frozenset(i for i in [fast.eos_token_id] if i is not None)
@@ -150,31 +151,55 @@ class HFTokenizer:
         return ids[:count]
 
 
-def _core(layout: dict[str, Any], *, plain: bool = False) -> Any:
+def _copy(text: str) -> Any:
+    """A core tokenizer of our own, from its JSON."""
     from tokenizers import Tokenizer as Core
 
-    core = Core.from_str(json.dumps(layout))
-    core.encode_special_tokens = plain
+    core = Core.from_str(text)
+    core.no_padding()
+    core.no_truncation()
     return core
 
 
-def _without_dummy_prefix(layout: dict[str, Any]) -> dict[str, Any]:
-    """The same tokenizer for text that goes on: nothing is put in front of it."""
-    copy: dict[str, Any] = json.loads(json.dumps(layout))
-    for name in ("normalizer", "pre_tokenizer"):
-        part = copy[name]
-        if part is None:
+def _plain_copy(text: str, markers: Iterable[Any]) -> Any:
+    """One to which special tokens and these markers are text like any other."""
+    core = _copy(text)
+    core.add_special_tokens(list(markers))
+    core.encode_special_tokens = True
+    return core
+
+
+def _without_dummy_prefix(core: Any) -> dict[str, Any] | None:
+    """The steps of a tokenizer for text that goes on; None where nothing is put in front anyway."""
+    steps = {
+        name: json.loads(step.__getstate__()) if step is not None else None
+        for name, step in (("normalizer", core.normalizer), ("pre_tokenizer", core.pre_tokenizer))
+    }
+    before = json.dumps(steps)
+    for name, step in steps.items():
+        if step is None:
             continue
-        parts = part.get("normalizers") or part.get("pretokenizers") or [part]
-        for one in parts:
+        inner = step.get("normalizers") or step.get("pretokenizers") or [step]
+        for one in inner:
             if one["type"] == "Metaspace":
                 one["prepend_scheme"] = "never"
             elif one["type"] == "ByteLevel" and "add_prefix_space" in one:
                 one["add_prefix_space"] = False
-        kept = [one for one in parts if one["type"] != "Prepend"]
-        if len(kept) != len(parts):
-            copy[name] = {"type": "Sequence", "normalizers": kept}
-    return copy
+        kept = [one for one in inner if one["type"] != "Prepend"]
+        if len(kept) != len(inner):
+            steps[name] = {"type": "Sequence", "normalizers": kept}
+    return None if json.dumps(steps) == before else steps
+
+
+def _set_steps(core: Any, steps: dict[str, Any]) -> None:
+    """Give a tokenizer other steps, by way of an empty tokenizer that is made of them."""
+    layout: dict[str, Any] = {"version": "1.0", "added_tokens": []}
+    layout |= dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
+    layout["model"] = {"type": "WordLevel", "vocab": {}, "unk_token": ""}
+    carrier = _copy(json.dumps(layout | steps))
+    for name, step in steps.items():
+        if step is not None:
+            setattr(core, name, getattr(carrier, name))
 
 
 def _end_ids(folder: Path) -> frozenset[int]:

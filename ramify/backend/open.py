@@ -1,14 +1,46 @@
-"""Backends by name: ``"fake:"``, ``"radix:PATH"``."""
+"""Backends by name: ``"fake:"``, ``"radix:PATH"``, and what was registered."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 from ramify.backend.contract import Backend
 from ramify.errors import BackendError
 
-_FORMS = '"fake:", "radix:PATH-OR-HUB-NAME[?option=value&...]", or a Backend object'
+Opener = Callable[[str, Mapping[str, str]], Backend]
+
 _LATER = ("openai", "vllm")
+
+
+def _fake(path: str, options: Mapping[str, str]) -> Backend:
+    from ramify.backend.fake import FakeBackend
+
+    if path:
+        raise BackendError(f"the fake backend has no path {path!r}.", hint='Write "fake:".')
+    return FakeBackend.from_options(options)
+
+
+def _radix(path: str, options: Mapping[str, str]) -> Backend:
+    from ramify.backend.radix import RadixBackend
+
+    if not path:
+        raise BackendError("the radix backend needs a model.", hint='Write "radix:PATH".')
+    return RadixBackend.open(path, **options)
+
+
+_openers: dict[str, tuple[Opener, str]] = {
+    "fake": (_fake, '"fake:"'),
+    "radix": (_radix, '"radix:PATH-OR-HUB-NAME[?option=value&...]"'),
+}
+
+
+def register_backend(kind: str, opener: Opener, form: str) -> None:
+    """Make ``"kind:path?option=value"`` open a backend by `opener(path, options)`.
+
+    `form` is how the name is written, for messages.
+    """
+    _openers[kind] = (opener, form)
 
 
 def open_backend(spec: str | Backend) -> Backend:
@@ -17,23 +49,23 @@ def open_backend(spec: str | Backend) -> Backend:
     Options follow a question mark: ``radix:models/demo?dtype=float32``.
     Raises BackendError for a form that is not known.
     """
+    forms = f"{', '.join(form for _, form in _openers.values())}, or a Backend object"
     if not isinstance(spec, str):
         if isinstance(spec, Backend):
             return spec
-        raise BackendError(f"{spec!r} is not a backend.", hint=f"Give {_FORMS}.")
-    kind, colon, rest = spec.partition(":")
-    path, _, query = rest.partition("?")
-    options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=True)) if query else {}
-    if kind == "fake" and not path:
-        from ramify.backend.fake import FakeBackend
-
-        return FakeBackend.from_options(options)
-    if kind == "radix" and path:
-        from ramify.backend.radix import RadixBackend
-
-        return RadixBackend.open(path, **options)
-    if colon and kind in _LATER:
+        raise BackendError(f"{spec!r} is not a backend.", hint=f"Give {forms}.")
+    head, _, query = spec.partition("?")
+    kind, _, path = head.partition(":")
+    if kind in _LATER:
         raise BackendError(
-            f"{kind!r} backends are not part of this version.", hint=f"There is {_FORMS}."
+            f"{kind!r} backends are not part of this version.", hint=f"There is {forms}."
         )
-    raise BackendError(f"{spec!r} names no backend.", hint=f"The forms are {_FORMS}.")
+    if kind not in _openers:
+        raise BackendError(f"{spec!r} names no backend.", hint=f"The forms are {forms}.")
+    try:
+        options = dict(parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
+    except ValueError as error:
+        raise BackendError(
+            f"the options {query!r} cannot be read.", hint="Write ?name=value&name=value."
+        ) from error
+    return _openers[kind][0](path, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -22,29 +23,31 @@ def _byte_alphabet() -> dict[str, int]:
     return table
 
 
-def token_bytes(layout: Mapping[str, Any], added: Mapping[int, bytes]) -> list[bytes]:
+def token_bytes(
+    vocabulary: Mapping[str, int], added: Mapping[int, bytes], decoder: Any
+) -> list[bytes]:
     """The bytes of every token by id; `added` gives those of added tokens.
 
-    `layout` is the parsed tokenizer.json. Two kinds are known: byte-level (GPT-2 and after it) and
-    sentencepiece-like (``▁`` for a space, bytes as ``<0xNN>``). Raises ModelLoadError for others,
-    whose tokens do not stand for fixed bytes.
+    Two kinds of decoder are known: byte-level (GPT-2 and after it) and sentencepiece-like (``▁``
+    for a space, bytes as ``<0xNN>``). Raises ModelLoadError for others, whose tokens do not stand
+    for fixed bytes.
     """
-    decoders = _decoders(layout)
-    vocabulary = layout["model"].get("vocab")
-    if isinstance(vocabulary, list):  # Unigram: pieces with scores
-        vocabulary = {piece: number for number, (piece, _) in enumerate(vocabulary)}
-    if "ByteLevel" in decoders:
+    steps = _steps(decoder)
+    kinds = {step["type"] for step in steps}
+    underline = any(
+        step["type"] == "Replace" and step["pattern"] == {"String": "▁"} for step in steps
+    )
+    if "ByteLevel" in kinds:
         to_bytes = _from_byte_level
-    elif decoders & {"ByteFallback", "Metaspace"} or _replaces_underline(layout):
+    elif underline or kinds & {"ByteFallback", "Metaspace"}:
         to_bytes = _from_pieces
     else:
-        kinds = ", ".join(sorted(decoders)) or "none"
         raise ModelLoadError(
-            f"a tokenizer of this kind is not supported (its decoder: {kinds}).",
+            "a tokenizer of this kind is not supported "
+            f"(its decoder: {', '.join(sorted(kinds)) or 'none'}).",
             hint="Byte-level and sentencepiece-like tokenizers are.",
         )
-    size = 1 + max([*vocabulary.values(), *added], default=-1)
-    table = [b""] * size
+    table = [b""] * (1 + max([*vocabulary.values(), *added], default=-1))
     for piece, number in vocabulary.items():
         if number not in added:
             table[number] = to_bytes(piece)
@@ -53,19 +56,13 @@ def token_bytes(layout: Mapping[str, Any], added: Mapping[int, bytes]) -> list[b
     return table
 
 
-def _decoders(layout: Mapping[str, Any]) -> set[str]:
-    decoder = layout.get("decoder")
+def _steps(decoder: Any) -> list[dict[str, Any]]:
+    """What a decoder of the tokenizers library does, as its JSON says."""
     if decoder is None:
-        return set()
-    return {one["type"] for one in decoder.get("decoders", [decoder])}
-
-
-def _replaces_underline(layout: Mapping[str, Any]) -> bool:
-    decoder = layout.get("decoder") or {}
-    return any(
-        one["type"] == "Replace" and one["pattern"] == {"String": "▁"}
-        for one in decoder.get("decoders", [decoder] if decoder else [])
-    )
+        return []
+    state = json.loads(decoder.__getstate__())
+    steps: list[dict[str, Any]] = state.get("decoders", [state])
+    return steps
 
 
 def _from_byte_level(piece: str) -> bytes:

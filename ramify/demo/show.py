@@ -13,8 +13,9 @@ from rich.table import Table
 
 import ramify as rf
 from ramify.backend import Backend
+from ramify.demo.backend import open_demo
 from ramify.demo.program import describe, describe_plainly
-from ramify.demo.world import Question, facts_right, load_questions, load_towns, model_path
+from ramify.demo.world import Question, facts_right, load_questions, load_towns
 from ramify.runtime import run_sync
 
 
@@ -55,8 +56,8 @@ def show(question: str | None = None, *, quick: bool = False) -> None:
             [{"id": t.id, "title": t.title, "text": t.text} for t in load_towns()],
             chunker="document",
         )
-        backend = rf.open_backend(f"radix:{model_path()}?dtype=float32")
-        plain = rf.open_backend(f"radix:{model_path()}?dtype=float32&cache=false&max_batch=1")
+        backend = open_demo()
+        plain = open_demo(options={"cache": "false", "max_batch": "1"})
     try:
         out.print(f"{towns.describe()}\n")
         out.rule("The plan, before anything runs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +17,8 @@ from ramify.runtime import (
     Policy,
     Result,
     Task,
-    backends_of,
     fingerprint,
+    opened,
     row_id,
 )
 
@@ -68,7 +67,7 @@ async def arun_rows(
     progress: bool,
 ) -> None:
     """Run all rows; `results` fills up as they finish."""
-    backends = await asyncio.to_thread(backends_of, backend)
+    backends = await opened(backend)
     numbers: list[int] = []  # number of the row behind each task
     marks: dict[int, tuple[str, str]] = {}
     with ExitStack() as stack:

@@ -29,6 +29,7 @@ from ramify.runtime import (
     Task,
     backends_of,
     execute,
+    opened,
     run_async,
     run_sync,
 )
@@ -218,7 +219,7 @@ class Program:
         sink: Sink | None = None,
         home: asyncio.AbstractEventLoop | None = None,
     ) -> Result:
-        backends = await asyncio.to_thread(backends_of, backend)
+        backends = await opened(backend)
         task = self.task(args, kwargs)
         return await execute(task, backends, policy or Policy(), sink=sink, home=home)
 

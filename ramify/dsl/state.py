@@ -26,6 +26,7 @@ from ramify.ir import (
     Text,
     View,
 )
+from ramify.runtime.outcome import text_of
 
 if TYPE_CHECKING:
     from ramify.dsl.branches import Branches, EachBranches, Joinable
@@ -91,7 +92,7 @@ class State:
             )
         else:
             lowered = self._trace.lower(piece)
-            segments.append(lowered if isinstance(lowered, Ref) else Text((str(piece),)))
+            segments.append(lowered if isinstance(lowered, Ref) else Text((text_of(piece),)))
 
     def _message(self, message: Message, segments: list[Segment]) -> None:
         if self._role is not None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ramify.planner.plan import Plan
 
 ALIKE = 8  # more nodes than this that differ in indices only are one box
-SWEEPS = 4
+SWEEPS = 4  # over the columns, to untangle the edges
 
 
 @dataclass(slots=True)
@@ -42,11 +42,19 @@ class Layout:
     rows: int
 
 
-def layout(plan: Plan) -> Layout:
-    """Lay out a plan's graph; the same plan always gives the same layout."""
+MOST = 400  # boxes; more than this no eye can follow
+
+
+def layout(plan: Plan) -> Layout | None:
+    """Lay out a plan's graph; the same plan always gives the same layout.
+
+    None where there would be more than 400 boxes.
+    """
     import networkx
 
     boxes, owner = _boxes(plan)
+    if len(boxes) > MOST:
+        return None
     edges = dict.fromkeys(
         (owner[source], owner[node.id])
         for node in plan.graph.nodes.values()

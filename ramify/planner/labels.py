@@ -24,7 +24,7 @@ from ramify.ir import (
 )
 
 _PART = re.compile(r"[^/\[]+(?:\[\d+\])?|\[\d+\]")
-_INDEX = re.compile(r"\[\d+\]")
+_INDEX = re.compile(r"(?<=\[)\d+(?=\])|(?<=#)\d+")
 
 
 def scope_path(node: Node, program: str) -> tuple[str, ...]:
@@ -44,8 +44,8 @@ def names(graph: Graph) -> dict[NodeId, str]:
 
 
 def starred(name: str) -> str:
-    """A name with its indices left open: "expand[2]" -> "expand[*]"."""
-    return _INDEX.sub("[*]", name)
+    """A name with its numbers left open: "expand[2]" -> "expand[*]", "call#7" -> "call#*"."""
+    return _INDEX.sub("*", name)
 
 
 def listed(found: Iterable[str], width: int) -> str:

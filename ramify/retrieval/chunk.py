@@ -115,7 +115,8 @@ def chunker_of(kind: str | Chunker) -> Chunker:
     if not isinstance(kind, str):
         return kind
     if kind not in _KINDS:
-        raise RetrievalError(f"unknown chunker {kind!r}.", hint=f"Known: {', '.join(_KINDS)}.")
+        known = ", ".join(sorted(_KINDS))
+        raise RetrievalError(f"unknown chunker {kind!r}.", hint=f"Known: {known}.")
     return _KINDS[kind]()
 
 

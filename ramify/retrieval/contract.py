@@ -79,10 +79,17 @@ class Passage:
         return tuple(found)
 
     def kept(self, pieces: Sequence[Span]) -> Passage:
-        """This passage cut down to pieces of its text (in order, not overlapping)."""
-        text = " ".join(piece.of(self.text) for piece in pieces)
-        spans = tuple(span for piece in pieces for span in self.locate(*piece))
-        return replace(self, text=text, spans=spans)
+        """This passage cut down to pieces of its text (in order, not overlapping), each without
+        the white space around it.
+        """
+        texts, spans = [], []
+        for piece in pieces:
+            text = piece.of(self.text).strip()
+            if text:
+                start = self.text.index(text, piece.start)
+                spans += self.locate(start, start + len(text))
+                texts.append(text)
+        return replace(self, text=" ".join(texts), spans=tuple(spans))
 
     def check(self) -> None:
         """Raise RetrievalError where text and spans do not fit together."""

@@ -96,12 +96,12 @@ def _ends(text: str, start: int, stop: int) -> bool:
         return text[start:stop] == "." and len(token) > 5 and "." not in token
     if text[start:stop] != "." or not before:  # "!", "?!", '."': no abbreviation
         return True
+    if (len(token) == 1 and token.isupper()) or _INITIALS.fullmatch(token):
+        return len(word) > 1 and word in _STARTERS
     if token.lower() in _BEFORE_A_NAME:
         return False
     if token.isdigit() and len(token) <= 3 and _opens_line(text, before.start()):
         return False  # the number of a list item
-    if (len(token) == 1 and token.isupper()) or _INITIALS.fullmatch(token):
-        return len(word) > 1 and word in _STARTERS
     return token.lower() not in _MAYBE_LAST or word in _STARTERS
 
 

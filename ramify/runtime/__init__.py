@@ -4,6 +4,7 @@ from ramify.runtime.backends import (
     BackendLike,
     backends_of,
     close_backends,
+    opened,
     set_default_backend,
 )
 from ramify.runtime.batch import Batch, BatchOptions
@@ -35,6 +36,7 @@ __all__ = [
     "close_backends",
     "execute",
     "fingerprint",
+    "opened",
     "row_id",
     "run_async",
     "run_sync",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import threading
@@ -45,6 +46,13 @@ def backends_of(backend: BackendLike) -> dict[str, Backend]:
         found = {name: _one(item) for name, item in backend.items()}
         return {"": next(iter(found.values())), **found}
     return {"": _one(backend)}
+
+
+async def opened(backend: BackendLike) -> dict[str, Backend]:
+    """`backends_of`, without blocking the loop while a model is loaded."""
+    if isinstance(backend, (str, Mapping)) or (backend is None and _default is None):
+        return await asyncio.to_thread(backends_of, backend)
+    return backends_of(backend)
 
 
 def _one(backend: str | Backend) -> Backend:

@@ -7,6 +7,7 @@ other, and let go `concurrency` at a time; equal deterministic work of rows unde
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,6 +21,10 @@ from ramify.runtime.result import Result
 from ramify.runtime.run import Run
 from ramify.runtime.shared import SharedWork
 from ramify.runtime.task import Task
+
+# A row that takes longer than this to its first look at a value (slow code of its own) is not
+# waited for: it goes last in its window.
+_PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +86,13 @@ class Batch:
         while window := list(self._rows(islice(numbered, self.options.window))):
             for row in window:
                 row.work = group.create_task(self._drive(row))
-            for row in window:
-                await row.at_gate.wait()
-            for row in self._ordered(window):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S):
+                    for row in window:
+                        await row.at_gate.wait()
+            here = [row for row in window if row.at_gate.is_set()]
+            late = [row for row in window if not row.at_gate.is_set()]
+            for row in self._ordered(here) + late:
                 await self._slots.acquire()
                 row.open.set()
 

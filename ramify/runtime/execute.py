@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ramify.backend.contract import Backend, Usage
-from ramify.errors import NodeTimeoutError, RamifyError, Where
+from ramify.errors import NodeTimeoutError, ProgramError, RamifyError, Where
 from ramify.ir import NodeId, Operand
 from ramify.planner import Account, join
 from ramify.runtime.events import Sink
@@ -15,7 +15,7 @@ from ramify.runtime.policy import Policy
 from ramify.runtime.result import Result
 from ramify.runtime.run import Run
 from ramify.runtime.task import RunResolver, Task
-from ramify.runtime.threads import in_thread
+from ramify.runtime.user_code import user_code
 
 
 async def execute(
@@ -52,19 +52,15 @@ async def finish(run: Run, task: Task, *, keep_plan: bool) -> Result:
             where=Where(task.program),
         ) from cause
     finally:
-        run.fail(asyncio.CancelledError())
+        over = ProgramError("the run has ended.", hint="Use result[name].")
+        run.fail(over.at(program=task.program))
         await run.close()
 
 
 async def _traced(run: Run, task: Task) -> Operand:
+    """Run the program's own code to its end."""
     resolver = RunResolver(run, asyncio.get_running_loop())
-    if not task.is_async:
-        return await in_thread(task.body, resolver)
-    if run.home is None or run.home is asyncio.get_running_loop():
-        return await task.body(resolver)
-    return await asyncio.wrap_future(
-        asyncio.run_coroutine_threadsafe(task.body(resolver), run.home)
-    )
+    return await user_code(run, task.body, resolver)
 
 
 def result_of(run: Run, task: Task, value: Operand, *, keep_plan: bool) -> Result:

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ramify.backend.contract import Usage
 from ramify.ir import Node
 from ramify.runtime.outcome import Outcome
 from ramify.runtime.work import perform
@@ -37,7 +38,7 @@ class SharedWork:
             await asyncio.wait([leader])
             if not leader.cancelled() and leader.exception() is None:
                 self.merged += 1
-                return replace(leader.result(), status="merged")
+                return replace(leader.result(), status="merged", usage=Usage())
             return await perform(run, node)
         mine: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._remember(key, mine)

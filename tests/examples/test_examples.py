@@ -206,13 +206,14 @@ def test_rag_answers_from_the_folder(tmp_path: Path) -> None:
     (tmp_path / "harbour.txt").write_text("The harbour was dug in 1702. Gulls like it there.")
     (tmp_path / "mill.txt").write_text("The mill burned down in 1811. It was never rebuilt.")
     notes = rf.Index.open(tmp_path, dense=False)
-    backend = rf.FakeBackend(reply="It was dug in 1702 [1].".splitlines())
+    backend = rf.FakeBackend(reply={"dug?": "It was dug in 1702 [1], or not [7]."})
     result = answer.run(notes, "When was the harbour dug?", backend=backend)
-    assert result.text == "It was dug in 1702 [1]."
+    assert str(result) == "It was dug in 1702 [1], or not.\n\nSources:\n[1] harbour"
+    assert [passage.source for passage in result.value.sources] == ["harbour.txt"]
+    assert result.value.unknown == (7,) and result["answer"].endswith("[7].")
     (call,) = backend.calls
     assert "[1] The harbour was dug in 1702." in call.text and "Gulls" not in call.text
     assert call.text.endswith("When was the harbour dug?<|end|><|assistant|>")
-    assert "1702" in str(result["sources"]) or "harbour.txt" in str(result["sources"])
 
 
 def test_batch_classification_goes_on_where_it_stopped(tmp_path: Path) -> None:

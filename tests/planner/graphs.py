@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from ramify.ir import (
@@ -35,6 +36,7 @@ from ramify.ir import (
     View,
 )
 
+quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORDS = ("a", "b", "long text ", "")
 SAMPLINGS = (
     Sampling(max_tokens=8),
@@ -173,7 +175,7 @@ class Builder:
 
 
 @st.composite
-def programs(draw: Any, *, joins: bool = True, most: int = 30) -> Graph:
+def programs(draw: Any, *, joins: bool = True, most: int = 24) -> Graph:
     """A graph of a few dozen steps whose outputs are some of its values."""
     builder = Builder(draw, joins=joins)
     for _ in range(draw(st.integers(1, most))):

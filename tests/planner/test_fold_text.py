@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ramify.ir import (
@@ -19,7 +19,7 @@ from ramify.ir import (
 )
 from ramify.planner import Context, Options, plan
 from ramify.planner.fold_text import fold_text
-from tests.planner.graphs import blocks_of, flat, programs, reading
+from tests.planner.graphs import blocks_of, flat, programs, quick, reading
 
 
 def _texts(prompt: Prompt) -> list[tuple[str, ...]]:
@@ -74,6 +74,7 @@ def test_a_block_that_starts_inside_of_what_was_folded_before() -> None:
     assert prompt.starts_with(block.start)
 
 
+@quick
 @given(programs())
 def test_parts_and_the_trie_stay(graph: Graph) -> None:
     before = {i: reading(node) for i, node in graph.nodes.items()}
@@ -93,6 +94,7 @@ def test_parts_and_the_trie_stay(graph: Graph) -> None:
         assert _parts(_meet(a, b)) == _parts(_meet(a2, b2))
 
 
+@quick
 @given(programs())
 def test_all_that_can_fold_does(graph: Graph) -> None:
     folded = fold_text(graph, Context()).graph
@@ -106,12 +108,12 @@ def test_all_that_can_fold_does(graph: Graph) -> None:
     for prompt in prompts:
         for above in prompt.ancestors():
             parent = above.parent
-            if parent is None or type(above.segment) is not Text or type(parent.segment) is not Text:
+            if parent is None or not {type(above.segment), type(parent.segment)} == {Text}:
                 continue
             assert id(parent) in ends or len(children[id(parent)]) > 1
 
 
-@settings(max_examples=150)
+@quick
 @given(programs(), st.data())
 def test_growing_graphs_fold_alike(graph: Graph, data: st.DataObject) -> None:
     """The same run planned in several parts, as a program looks at one value after another."""

@@ -205,3 +205,43 @@ def test_cancelling_arun_cancels_the_nodes() -> None:
 
     asyncio.run(main())
     assert ended == [1]
+
+
+def test_a_program_that_exits_does_not_take_the_loop_with_it() -> None:
+    @rf.program
+    def sync(s: rf.State) -> Any:
+        raise SystemExit(3)
+
+    @rf.program
+    async def later(s: rf.State) -> Any:
+        raise SystemExit(3)
+
+    for program in (sync, later):
+        with pytest.raises(RamifyError, match="raised SystemExit: 3"):
+            program.run(backend=rf.FakeBackend())
+    assert three.run(backend=rf.FakeBackend()).text
+
+
+def test_values_of_an_ended_run_say_so() -> None:
+    kept: list[Any] = []
+
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.gen("a", max_tokens=4)
+        kept.append(s["a"])
+        s += rf.gen("b", max_tokens=4)
+        kept.append(s["b"])
+        return s["a"]
+
+    result = p.run(backend=rf.FakeBackend())
+    assert str(kept[0]) == result.text
+    with pytest.raises(RamifyError, match="the run has ended"):
+        str(kept[1])
+
+
+def test_salts_keep_prefixes_apart() -> None:
+    backend = rf.FakeBackend()
+    first = three.run(backend=backend, policy=rf.Policy(salt="a")).usage
+    again = three.run(backend=backend, policy=rf.Policy(salt="a")).usage
+    other = three.run(backend=backend, policy=rf.Policy(salt="b")).usage
+    assert again.cached_tokens > first.cached_tokens == other.cached_tokens

@@ -19,11 +19,12 @@ from ramify.ir.sampling import Constraint, Sampling
 Reply = str | Callable[[str], str] | Mapping[str, str] | Sequence[str]
 
 _MASK = (1 << 64) - 1
-_WORDS = tuple(
+_WORDS = re.findall(
+    r"\w+",
     "the old harbour was built on trade and fish by men who came from far away to live near "
     "cold water where ships bring salt wood iron cloth and news of other towns each long "
     "winter after snow has gone boats go out again and many small houses stand along its main "
-    "street with bread meat beer and songs for those that work".split()
+    "street with bread meat beer and songs for those that work",
 )
 
 
@@ -60,7 +61,7 @@ class Written:
 
 
 class Replies:
-    """Answers that a test wrote down: a text, a function, a mapping from parts of prompts, a list."""
+    """Answers that a test wrote down: a text, a function, a list, or by a part of the prompt."""
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply

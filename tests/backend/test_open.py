@@ -1,0 +1,60 @@
+"""Backends by name, and what is said about names that mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from ramify.backend import FakeBackend, open_backend
+from ramify.backend.open import _openers, register_backend
+from ramify.errors import BackendError
+
+
+def test_the_fake_backend_by_name_with_options() -> None:
+    backend = open_backend("fake:?context=512&name=twin")
+    assert isinstance(backend, FakeBackend)
+    assert backend.profile().context == 512 and backend.name == "twin"
+    assert open_backend(backend) is backend
+    assert open_backend("fake:").name == open_backend("fake").name == "fake"
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("openai:small@http://x", r'"openai" backends|\'openai\' backends are not part of this'),
+        ("vllm:some/model", r"'vllm' backends are not part of this version.*\"radix:"),
+        ("llama:x", r"'llama:x' names no backend.*\"fake:\".*\"radix:PATH"),
+        ("", "names no backend"),
+        ("fake:model", "has no path 'model'"),
+        ("fake:?context", "options 'context' cannot be read"),
+        ("fake:?speed=3", "no option 'speed'"),
+        ("radix:", "needs a model"),
+    ],
+)
+def test_other_names_say_what_there_is(spec: str, message: str) -> None:
+    with pytest.raises(BackendError, match=message):
+        open_backend(spec)
+
+
+def test_things_that_are_no_backends() -> None:
+    with pytest.raises(BackendError, match="3 is not a backend"):
+        open_backend(3)  # type: ignore[arg-type]
+
+
+def test_a_registered_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, entry in dict(_openers).items():  # put back what the test adds
+        monkeypatch.setitem(_openers, kind, entry)
+    seen: list[tuple[str, Mapping[str, str]]] = []
+
+    def opener(path: str, options: Mapping[str, str]) -> FakeBackend:
+        seen.append((path, options))
+        return FakeBackend(name=path)
+
+    register_backend("mine", opener, '"mine:NAME"')
+    try:
+        assert open_backend("mine:a/b?x=1").name == "a/b" and seen == [("a/b", {"x": "1"})]
+        with pytest.raises(BackendError, match='"mine:NAME"'):
+            open_backend("yours:a")
+    finally:
+        del _openers["mine"]
