@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,7 +161,7 @@ def draw(
     from ramify.planner.html import html_of
 
     plan = load_program(program).compile(backend=backend, **arguments(settings))
-    kinds = {
+    kinds: dict[str, Callable[[], str]] = {
         ".html": lambda: html_of(plan),
         ".svg": lambda: svg(plan),
         ".mmd": plan.to_mermaid,

@@ -139,7 +139,7 @@ def _gen(
         )
     options = Sampling.of(**sampling)
     if n > 1:
-        annotation = list[annotation]
+        annotation = list[annotation]  # type: ignore[valid-type]
     return Gen(name, options, constraint, parse, annotation, n, model, organize)
 
 

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from ramify.dsl.branches import Branches, EachBranches, Joinable
 
 
+def _has_text(piece: Any) -> bool:
+    """Whether a type says what its objects read like."""
+    kinds = type(piece).__mro__[:-1]
+    return any("__str__" in kind.__dict__ or "__repr__" in kind.__dict__ for kind in kinds)
+
+
 class State:
     """A prompt under construction.
 
@@ -84,7 +90,7 @@ class State:
         elif isinstance(piece, (list, tuple)):
             for part in piece:
                 self._collect(part, segments)
-        elif piece is None or type(piece).__str__ is object.__str__ or callable(piece):
+        elif piece is None or callable(piece) or not _has_text(piece):
             raise ProgramError(
                 f"{type(piece).__name__} {piece!r} cannot become part of a prompt.",
                 hint="Append text, values, operations or messages.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -185,6 +185,10 @@ class Call(Node):
             yield operand
 
 
+# Traces a branch per item; may be a coroutine function.
+Grow = Callable[[Sequence[Any]], tuple[Branch, ...] | Awaitable[tuple[Branch, ...]]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Each(Node):
     """Dynamic fan-out: when `items` are known, `grow` traces one branch per item.
@@ -194,7 +198,7 @@ class Each(Node):
     """
 
     items: Operand
-    grow: Callable[[Sequence[Any]], tuple[Branch, ...]] = field(repr=False)
+    grow: Grow = field(repr=False)
     limit: int | None = None
 
     def operands(self) -> Iterator[Operand]:

@@ -135,10 +135,11 @@ class Prompt:
             if type(segment) is Ref:
                 found.append(segment.node)
             elif type(segment) is Parallel:
-                if type(segment.blocks) is Ref:
-                    found.append(segment.blocks.node)
+                blocks = segment.blocks
+                if isinstance(blocks, Ref):
+                    found.append(blocks.node)
                 else:
-                    for block in segment.blocks:
+                    for block in blocks:
                         found.extend(block.stop.sources(since=block.start))
             parent = prompt.parent
             prompt = None if parent is None else parent._source

@@ -12,6 +12,7 @@ from ramify.backend.contract import Usage
 from ramify.backend.render import Answered
 from ramify.errors import ProgramError, RamifyError
 from ramify.ir import Block, Branch, NodeId, Operand, Pack, Ref, Template
+from ramify.planner.account import Status
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     started: float = 0.0
     finished: float = 0.0
-    status: str = "done"
+    status: Status = "done"
     note: str = ""
 
 
