@@ -23,6 +23,7 @@ from typing import Any
 
 import ramify as rf
 from benchmarks.harness import Contender, Options, Report, interleave
+from benchmarks.harness.machine import peak_memory
 from ramify.planner import Context, order_rows, work_keys
 from ramify.planner import Options as PlanOptions
 from ramify.planner import plan as make_plan
@@ -125,8 +126,6 @@ def run_rows(count: int) -> None:
 
 def many_rows(count: int) -> dict[str, float]:
     """Seconds and growth of the resident memory of one large batch; for a fresh process."""
-    import resource
-
     import psutil
 
     backend = rf.FakeBackend()
@@ -136,9 +135,7 @@ def many_rows(count: int) -> dict[str, float]:
     results = five.run_batch(letters(count), backend=backend)
     seconds = time.perf_counter() - started
     assert len(results) == count and not results.failed
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"seconds": seconds, "grown_mb": (peak - before) / 1e6}
+    return {"seconds": seconds, "grown_mb": (peak_memory() - before) / 1e6}
 
 
 def many_rows_apart(count: int) -> dict[str, float]:

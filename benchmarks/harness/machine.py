@@ -31,6 +31,19 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def peak_memory() -> int:
+    """The most bytes that this process has had resident."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:  # not Linux: bytes on macOS
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # ru_maxrss would count the parent's memory too, as it was when this process was forked off it
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(peak) * 1024
+
+
 def version(package: str) -> str:
     """The installed version, or "" where it is not installed."""
     try:

@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ramify.ir import Node, NodeId, Prompt
-from ramify.planner.sizes import Sizes
+from ramify.planner.sizes import Sizes, rough_count
 
 if TYPE_CHECKING:
     from ramify.backend.contract import Profile
     from ramify.planner.describe import Trail, Work
-
-
-def rough_count(text: str) -> int:
-    """Tokens of a text without a tokenizer: four characters each, at least one."""
-    return max(1, len(text) // 4) if text else 0
 
 
 @dataclass(slots=True, eq=False)

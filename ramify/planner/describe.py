@@ -32,7 +32,6 @@ from ramify.ir import (
     Segment,
     Select,
     Template,
-    Text,
     View,
 )
 from ramify.planner.canonical import encode, identity
@@ -73,6 +72,14 @@ def own_work(node: NodeId) -> Work:
     return Work(b"@%d" % node, shared=False)
 
 
+def encoded(text: str) -> bytes:
+    """Any text as bytes; halves of surrogate pairs, too."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 class Description:
     """Bytes in `out`, each piece with a tag and, where it varies, its length.
 
@@ -96,7 +103,7 @@ class Description:
         return running.copy(), self.shared, self.held
 
     def text(self, tag: bytes, text: str) -> None:
-        data = text.encode("utf-8", "surrogatepass")
+        data = encoded(text)
         self.out.append(b"%b%d:%b" % (tag, len(data), data))
 
     def refer(self, digest: bytes, shared: bool, held: tuple[Any, ...]) -> None:
@@ -120,13 +127,9 @@ class Description:
                 self.held += (item,)
 
     def segment(self, segment: Segment, trails: Mapping[Prompt, Trail | None]) -> None:
-        """A segment of a prompt; `trails` has the ends of the blocks that it joins."""
+        """A segment of a prompt, not text; `trails` has the ends of the blocks that it joins."""
         kind = type(segment)
-        if kind is Text:
-            for part in segment.parts:  # type: ignore[union-attr]
-                data = part.encode("utf-8", "surrogatepass")
-                self.out.append(b"t%d:%b" % (len(data), data))
-        elif kind is Open:
+        if kind is Open:
             self.out.append(_OPEN[segment.role])  # type: ignore[union-attr]
         elif kind is Close:
             self.out.append(_CLOSE[segment.role])  # type: ignore[union-attr]

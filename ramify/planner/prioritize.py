@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ramify.ir import Graph, NodeId
+from ramify.ir import Generate, Graph, NodeId
 from ramify.planner.context import Context
 from ramify.planner.cost import computes, seconds
 from ramify.planner.order import in_order
@@ -33,18 +33,23 @@ def prioritize(graph: Graph, context: Context) -> Rewrite:
 def own_seconds(graph: Graph, context: Context) -> dict[NodeId, float]:
     """Seconds of each node alone; a prefix that several prompts share counts for the first."""
     sizes = context.sizes
-    profiles = {}
+    sizes.add(graph.nodes.values())
+    default = context.profile("")
+    rates: dict[str, tuple[float, float]] = {}  # seconds of a prompt token, of a decode step
     own: dict[NodeId, float] = {}
     for node_id, node in graph.nodes.items():
-        sizes.add((node,))
-        new = 0
-        if computes(node):
-            tokens, before = sizes.measure(node.prompt)
-            new = tokens - before
-        model = getattr(node, "model", "")
-        if model not in profiles:
-            profiles[model] = context.profile(model)
-        own[node_id] = seconds(node, profiles[model], new, sizes)
+        if not computes(node):
+            own[node_id] = seconds(node, default, 0, sizes)
+            continue
+        tokens, before = sizes.measure(node.prompt)
+        if type(node) is not Generate:
+            own[node_id] = seconds(node, context.profile(node.model), tokens - before, sizes)
+            continue
+        rate = rates.get(node.model)
+        if rate is None:
+            profile = context.profile(node.model)
+            rate = rates[node.model] = (profile.prefill_s, profile.step_s(1))
+        own[node_id] = (tokens - before) * rate[0] + node.sampling.max_tokens * rate[1]
     return own
 
 

@@ -42,6 +42,11 @@ NUMBER = 6  # a log-probability as text
 KEPT = 0.5  # of a compression whose rate the planner or the compressor chooses
 
 
+def rough_count(text: str) -> int:
+    """Tokens of a text without a tokenizer: one for four characters."""
+    return len(text) // 4
+
+
 class Sizes:
     """Sizes of the values and prompts of one run, by one way of counting the tokens of a text.
 
@@ -66,7 +71,8 @@ class Sizes:
 
     def measure(self, prompt: Prompt) -> tuple[int, int]:
         """Tokens of a whole prompt, and of the part of it that was measured before."""
-        known = self.prompts
+        known, count = self.prompts, self.count
+        rough = count is rough_count  # spelled out below: this runs on every plan
         before = -1
         stack = [prompt]
         while stack:
@@ -79,26 +85,34 @@ class Sizes:
             before = tokens if before < 0 else before
             for step in reversed(path):
                 segment: Segment = step.segment  # type: ignore[assignment]
-                if type(segment) is Parallel:
-                    missing = [end for end in ends(segment) if end.depth and end not in known]
+                kind = type(segment)
+                if kind is Text:  # by far the most
+                    for part in segment.parts:  # type: ignore[union-attr]
+                        tokens += len(part) // 4 if rough else count(part)
+                elif kind is Open:
+                    tokens += OPENING
+                elif kind is Close:
+                    tokens += CLOSING
+                else:
+                    missing = self._missing(segment)
                     if missing:
                         stack += missing
                         break
-                tokens += self.segment(segment)
+                    tokens += self.segment(segment)
                 known[step] = tokens
             else:
                 stack.pop()
         return known.get(prompt, 0), before
 
+    def _missing(self, segment: Segment) -> list[Prompt]:
+        """Prompts that must be measured before a segment that joins them."""
+        if type(segment) is not Parallel:
+            return []
+        return [end for end in ends(segment) if end.depth and end not in self.prompts]
+
     def segment(self, segment: Segment) -> int:
-        """Tokens of one segment; the prompts at the ends of joined blocks are known already."""
+        """Tokens of a segment that is not constant; the blocks that it joins are measured."""
         kind = type(segment)
-        if kind is Text:
-            return self.texts(segment.parts)  # type: ignore[union-attr]
-        if kind is Open:
-            return OPENING
-        if kind is Close:
-            return CLOSING
         if kind is Answer:
             return self.values.get(segment.node, BRANCH)  # type: ignore[union-attr]
         if kind is Ref:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Hashable
 from hashlib import blake2b
 
-from ramify.ir import Alias, Graph, Node, NodeId, Parallel, Prompt, Prompted
+from ramify.ir import Alias, Graph, Node, NodeId, Parallel, Prompt, Prompted, Text
 from ramify.planner.canonical import NoBytesError
 from ramify.planner.context import Context
-from ramify.planner.describe import Description, Trail, Work, describe, own_work
+from ramify.planner.describe import Description, Trail, Work, describe, encoded, own_work
 from ramify.planner.trie import ends
 
 _EMPTY: Trail = (blake2b(digest_size=16), True, ())
@@ -42,20 +42,22 @@ def _work(node: Node, context: Context) -> Work:
     works = context.works
     if type(node) is Alias:
         return works.get(node.of) or own_work(node.of)
-    description = Description(works)
+    if isinstance(node, Prompted):
+        running, shared, held = trail(node.prompt, context)
+        running = running.copy()
+    else:
+        running, shared, held = blake2b(digest_size=16), True, ()
+    description = Description(works, shared, held)
     try:
         if not describe(node, description):
             return own_work(node.id)
     except NoBytesError:
         return own_work(node.id)
-    if isinstance(node, Prompted):
-        running, shared, held = trail(node.prompt, context)
-        description.refer(running.digest(), shared, held)
+    if context.profiles and isinstance(node, Prompted):
         profile = context.profiles.get(node.model)
-        if profile is not None:
-            description.text(b"b", profile.name)
-    digest = blake2b(b"".join(description.out), digest_size=16).digest()
-    return Work(digest, description.shared, description.held)
+        description.text(b"b", profile.name if profile is not None else "")
+    running.update(b"N" + b"".join(description.out))
+    return Work(running.digest(), description.shared, description.held)
 
 
 def trail(prompt: Prompt, context: Context) -> Trail:
@@ -92,20 +94,27 @@ def _descend(
     """
     trails = context.trails
     description = Description(context.works, found[1], found[2])
+    out = description.out
     running = found[0].copy()
-    for left in range(len(path) - 1, -1, -1):
-        step = path[left]
+    left = len(path)
+    for step in reversed(path):
         segment = step.segment
-        if type(segment) is Parallel:
-            missing = [end for end in ends(segment) if trails.get(end) is None and end.parent]
+        kind = type(segment)
+        if kind is Text:  # by far the most
+            for part in segment.parts:  # type: ignore[union-attr]
+                data = encoded(part)
+                out.append(b"t%d:%b" % (len(data), data))
+        elif kind is Parallel:
+            missing = [end for end in ends(segment) if trails.get(end) is None and end.parent]  # type: ignore[arg-type]
             if missing:
                 stack += missing
                 if step.parent is not None and step.parent.parent is not None:
                     trails[step.parent] = description.trail(running)
                 return False
-        description.segment(segment, trails)  # type: ignore[arg-type]
-        if left >= fresh:
+            description.segment(segment, trails)  # type: ignore[arg-type]
+        else:
+            description.segment(segment, trails)  # type: ignore[arg-type]
+        left -= 1
+        if left >= fresh or left == 0:
             trails[step] = description.trail(running)
-    if path:
-        trails[path[0]] = description.trail(running)
     return True

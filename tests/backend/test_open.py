@@ -22,7 +22,7 @@ def test_the_fake_backend_by_name_with_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("openai:small@http://x", r'"openai" backends|\'openai\' backends are not part of this'),
+        ("openai:small@http://x", r"'openai' backends are not part of this"),
         ("vllm:some/model", r"'vllm' backends are not part of this version.*\"radix:"),
         ("llama:x", r"'llama:x' names no backend.*\"fake:\".*\"radix:PATH"),
         ("", "names no backend"),
@@ -42,9 +42,7 @@ def test_things_that_are_no_backends() -> None:
         open_backend(3)  # type: ignore[arg-type]
 
 
-def test_a_registered_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, entry in dict(_openers).items():  # put back what the test adds
-        monkeypatch.setitem(_openers, kind, entry)
+def test_a_registered_backend() -> None:
     seen: list[tuple[str, Mapping[str, str]]] = []
 
     def opener(path: str, options: Mapping[str, str]) -> FakeBackend:

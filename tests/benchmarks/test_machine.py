@@ -5,7 +5,9 @@ from __future__ import annotations
 import platform
 import socket
 
-from benchmarks.harness.machine import Watch, describe, version
+import psutil
+
+from benchmarks.harness.machine import Watch, describe, peak_memory, version
 
 
 def test_description_has_versions_and_no_place() -> None:
@@ -24,3 +26,7 @@ def test_watch_counts_only_the_work_of_others() -> None:
     assert watch.found() == {"cores_used_by_others": 0.05}
     watch.others = 0.8
     assert "0.8 cores" in watch.found()["warning"]
+
+
+def test_peak_memory_is_no_less_than_what_there_is_now() -> None:
+    assert peak_memory() >= psutil.Process().memory_info().rss * 0.9

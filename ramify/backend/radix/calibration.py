@@ -36,7 +36,7 @@ def measure(engine: Engine) -> dict[str, Any]:
 
     A scheduler and a pool of its own keep the cache as it is; each number is the best of several.
     """
-    vocab = engine.model.model.config.get_text_config(decoder=True).vocab_size
+    vocab = engine.model.body.vocab
     context = engine.model.context
     length = min(PREFILL, context - STEPS - 1)
     largest = engine.scheduler.max_batch

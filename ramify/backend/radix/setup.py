@@ -14,12 +14,14 @@ from ramify.backend.contract import Profile
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of
+from ramify.backend.radix.fused import FusedBody, can_fuse
+from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.loading import find_folder, load_model
-from ramify.backend.radix.model import ATTENTION, LanguageModel, register_attention
+from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
-from ramify.backend.radix.self_test import self_test
+from ramify.backend.radix.self_test import SelfTest
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
@@ -41,6 +43,7 @@ class Parts:
 def assemble(source: str | Path, options: RadixOptions) -> Parts:
     """Load and test a model, and build an engine for it. Raises ModelLoadError."""
     folder = find_folder(source)
+    name = options.name or folder.name
     device = torch.device(options.device)
     prepare = partial(_prepare, options.threads)
     prepare()
@@ -49,8 +52,14 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         folder, device=options.device, dtype=options.dtype,
         remote_code=options.remote_code, attention=ATTENTION,
     )  # fmt: skip
-    slot_bytes = self_test(model, device)
     context = context_of(config)
+    profile = _first_guess(model, Profile(name=name, context=context, max_batch=options.max_batch))
+    test = SelfTest(model, device)
+    body: Body = HFBody(model)
+    slot_bytes = test.run(body)
+    if options.fused and can_fuse(model):
+        body = FusedBody(model, context=context)
+        test.run(body)
     slots = pool_slots(
         options, slot_bytes=slot_bytes, context=context, free_bytes=partial(_free_bytes, device)
     )
@@ -58,9 +67,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         Cache(slots, shared=options.cache),
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
-    engine = Engine(LanguageModel(model, KVPool(slots, device)), scheduler)
-    name = options.name or folder.name
-    profile = _first_guess(model, Profile(name=name, context=context, max_batch=options.max_batch))
+    engine = Engine(LanguageModel(body, KVPool(slots, device), context=context), scheduler)
     return Parts(name, folder, context, slots, engine, profile, prepare)
 
 

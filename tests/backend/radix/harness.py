@@ -12,9 +12,11 @@ import torch
 from ramify.backend.contract import Delta, Request, Scores, TokenPrompt, Usage
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.engine import Engine
+from ramify.backend.radix.fused import FusedBody
+from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.jobs import Generation
 from ramify.backend.radix.loading import load_model
-from ramify.backend.radix.model import ATTENTION, LanguageModel, register_attention
+from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.stream import TextStream
@@ -56,14 +58,19 @@ class Sunk:
         return bool(self.items) and getattr(self.items[-1], "finish", "x") is not None
 
 
-@functools.cache
-def ours(family: str) -> Any:
+def load(family: str) -> Any:
     """The model of a family with our attention."""
     register_attention()
-    model, _ = load_model(
+    return load_model(
         tiny(family), device="cpu", dtype="float32", remote_code=False, attention=ATTENTION
-    )
-    return model
+    )[0]
+
+
+@functools.cache
+def body(family: str, *, fused: bool = False) -> Body:
+    """A body for the model of a family."""
+    model = load(family)
+    return FusedBody(model, context=512) if fused else HFBody(model)
 
 
 @functools.cache
@@ -76,11 +83,18 @@ def plain(family: str) -> Any:
 
 
 def engine_for(
-    family: str, slots: int = 2000, *, cache: bool = True, pays: int = 16, **options: Any
+    family: str,
+    slots: int = 2000,
+    *,
+    cache: bool = True,
+    pays: int = 16,
+    fused: bool = False,
+    **options: Any,
 ) -> Engine:
     """An engine over a family's tiny model; `pays` is small so that sharing is exercised."""
     scheduler = Scheduler(Cache(slots, shared=cache), **options)
-    return Engine(LanguageModel(ours(family), KVPool(slots, CPU), pays=pays), scheduler)
+    model = LanguageModel(body(family, fused=fused), KVPool(slots, CPU), context=512, pays=pays)
+    return Engine(model, scheduler)
 
 
 def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any) -> Generation:

@@ -10,6 +10,8 @@ import pytest
 from tests.backend.radix.harness import engine_for, generation, greedy, run
 from tests.backend.radix.models import FAMILIES, VOCAB
 
+FUSED = ("llama", "mistral", "qwen2", "qwen3")
+
 
 def prompts(seed: int, count: int = 8) -> list[tuple[int, ...]]:
     """Prompts that share: a trunk of 50, two limbs, and strangers; one is a prefix of another."""
@@ -41,11 +43,13 @@ def answers(engine, asked, *, n=12, order=0, **options):  # type: ignore[no-unty
     return [jobs[i].sink.ids for i in range(len(asked))]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "fused"), [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED)]
+)
 @pytest.mark.parametrize("cache", [True, False])
-def test_greedy_answers_are_those_of_generate(family: str, cache: bool) -> None:
+def test_greedy_answers_are_those_of_generate(family: str, fused: bool, cache: bool) -> None:
     asked = prompts(1)
-    engine = engine_for(family, cache=cache, budget=37, max_batch=6)
+    engine = engine_for(family, cache=cache, fused=fused, budget=37, max_batch=6)
     assert answers(engine, asked) == [greedy(family, p, 12) for p in asked]
     engine.scheduler.cache.tree.clear()
     assert engine.scheduler.cache.slots.used == 0

@@ -11,17 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ramify.backend.radix import families, loading, model
-from ramify.backend.radix.self_test import self_test
+from ramify.backend.radix import families, fused, hf_body, loading
+from ramify.backend.radix.attention import context
+from ramify.backend.radix.self_test import SelfTest
 from ramify.errors import ModelLoadError
-from tests.backend.radix.harness import CPU, ours
+from tests.backend.radix.harness import CPU
+from tests.backend.radix.harness import load as load_tiny
 from tests.backend.radix.models import config, tiny
 
 
 def load(folder: Path, dtype: str = "auto") -> Any:
-    model.register_attention()
+    hf_body.register_attention()
     return loading.load_model(
-        folder, device="cpu", dtype=dtype, remote_code=False, attention=model.ATTENTION
+        folder, device="cpu", dtype=dtype, remote_code=False, attention=hf_body.ATTENTION
     )[0]
 
 
@@ -156,22 +158,40 @@ def test_rope_that_switches_bounds_the_context() -> None:
 def test_the_self_test_finds_an_attention_that_is_not_called(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    broken = ours("llama")
+    broken = load_tiny("llama")
+    test = SelfTest(broken, CPU)
     layer = broken.model.layers[1].self_attn
     monkeypatch.setattr(layer, "forward", lambda hidden_states, **_: (hidden_states, None))
     with pytest.raises(ModelLoadError, match=r"2 layers, but .* are \[0\]"):
-        self_test(broken, CPU)
+        test.run(hf_body.HFBody(broken))
 
 
 def test_the_self_test_finds_wrong_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model, "attend", lambda query, *_, **__: query)
+    monkeypatch.setattr(context, "attend", lambda query, *_, **__: query)
+    model = load_tiny("llama")
     with pytest.raises(ModelLoadError, match=r"logits of LlamaForCausalLM .* are off by"):
-        self_test(ours("llama"), CPU)
+        SelfTest(model, CPU).run(hf_body.HFBody(model))
 
 
 def test_attention_refuses_a_meaning_it_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = ours("llama").model.layers[0].self_attn
+    model = load_tiny("llama")
+    layer = model.model.layers[0].self_attn
     forward = layer.forward
     monkeypatch.setattr(layer, "forward", lambda *a, **k: forward(*a, head_mask=1.0, **k))
     with pytest.raises(ModelLoadError, match="LlamaAttention asks for head_mask"):
-        self_test(ours("llama"), CPU)
+        SelfTest(model, CPU).run(hf_body.HFBody(model))
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_fused_body_passes_the_self_test(family: str, dtype: torch.dtype) -> None:
+    model = load_tiny(family).to(dtype)
+    assert fused.can_fuse(model)
+    test = SelfTest(model, CPU)
+    assert test.run(hf_body.HFBody(model)) == 2 * 2 * 2 * 16 * dtype.itemsize
+    test.run(fused.FusedBody(model, context=64))
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gemma2", "phi3", "gpt_oss"])
+def test_other_families_are_not_fused(family: str) -> None:
+    assert not fused.can_fuse(load_tiny(family))

@@ -9,10 +9,11 @@ import torch
 from ramify.backend.radix.layout import Span
 from ramify.backend.radix.model import LanguageModel, Step
 from ramify.backend.radix.pool import KVPool
-from tests.backend.radix.harness import CPU, ours, plain
+from tests.backend.radix.harness import CPU, body, plain
 from tests.backend.radix.models import FAMILIES, VOCAB
 
-ALL = (*FAMILIES, "gpt_oss")
+FUSED = ("llama", "mistral", "qwen2", "qwen3")
+ALL = [*((f, False) for f in (*FAMILIES, "gpt_oss")), *((f, True) for f in FUSED)]
 
 
 def pack(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> Step:
@@ -28,15 +29,15 @@ def pack(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> Step:
     )
 
 
-@pytest.mark.parametrize("family", ALL)
+@pytest.mark.parametrize(("family", "fused"), ALL)
 @pytest.mark.parametrize("pays", [1, 10_000])
-def test_a_prefix_and_its_branches_in_chunks(family: str, pays: int) -> None:
+def test_a_prefix_and_its_branches_in_chunks(family: str, fused: bool, pays: int) -> None:
     """A prefix of 60 in two chunks, then three branches at once, of 1, 7 and 40 tokens."""
     rng = np.random.default_rng(3)
     prefix, sizes = rng.integers(3, VOCAB, 60), (1, 7, 40)
     slots = rng.permutation(200)
     pool = KVPool(200, CPU)
-    model = LanguageModel(ours(family), pool, pays=pays)
+    model = LanguageModel(body(family, fused=fused), pool, context=512, pays=pays)
     got = [model.forward(pack([(prefix[:23], slots[:23], 0)]))]
     got.append(model.forward(pack([(prefix, slots[:60], 23)])))
     branches, parts, at = [], [], 60
@@ -53,14 +54,14 @@ def test_a_prefix_and_its_branches_in_chunks(family: str, pays: int) -> None:
             assert (have - want).abs().max() < 1e-5 * max(1, want.abs().max())
 
 
-@pytest.mark.parametrize("family", ALL)
-def test_a_leader_and_its_follower_in_one_step(family: str) -> None:
+@pytest.mark.parametrize(("family", "fused"), ALL)
+def test_a_leader_and_its_follower_in_one_step(family: str, fused: bool) -> None:
     """A follower reads KV that the same step writes."""
     rng = np.random.default_rng(4)
     tokens = rng.integers(3, VOCAB, 45)
     slots = np.arange(100)
     pool = KVPool(100, CPU)
-    model = LanguageModel(ours(family), pool, pays=8)
+    model = LanguageModel(body(family, fused=fused), pool, context=512, pays=8)
     follower = np.concatenate((tokens[:40], rng.integers(3, VOCAB, 5)))
     follower_slots = np.concatenate((slots[:40], slots[50:55]))
     got = model.forward(pack([(tokens, slots, 0), (follower, follower_slots, 40)]))

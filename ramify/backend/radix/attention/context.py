@@ -1,0 +1,45 @@
+"""One step as its layers see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ramify.backend.radix.attention.attend import Kernel, attend
+from ramify.backend.radix.attention.tensors import StepLayout
+from ramify.backend.radix.pool import KVPool
+
+
+@dataclass(slots=True)
+class StepContext:
+    """Where the KV of a step's rows goes, and what its rows see."""
+
+    pool: KVPool
+    layout: StepLayout
+    slots: Tensor  # [T]
+    kernel: Kernel
+    layers: list[int] = field(default_factory=list)  # layers that have attended, in order
+
+    def attend(
+        self,
+        layer: int,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        scale: float,
+        window: int | None = None,
+        softcap: float | None = None,
+        sinks: Tensor | None = None,
+    ) -> Tensor:
+        """Store key and value [T, Hkv, D] of a layer, then attend: query [T, Hq, D] after rope.
+
+        Returns [T, Hq, Dv].
+        """
+        self.layers.append(layer)
+        keys, values = self.pool.write(layer, self.slots, key, value)
+        return attend(
+            query, keys, values, self.layout, self.kernel,
+            scale=scale, window=window, softcap=softcap, sinks=sinks,
+        )  # fmt: skip
