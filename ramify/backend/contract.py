@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
 from ramify.backend.render import Renderer
@@ -154,7 +155,7 @@ class Profile:
         points = self.decode_s
         if batch <= points[0][0]:
             return points[0][1]
-        for (low, a), (high, b) in zip(points, points[1:], strict=False):
+        for (low, a), (high, b) in pairwise(points):
             if batch <= high:
                 return a + (b - a) * (batch - low) / (high - low)
         last, seconds = points[-1]

@@ -16,6 +16,7 @@ from ramify.backend.tokenizer import EncodeCache
 from ramify.errors import CapabilityError, ModelLoadError
 
 # Added tokens of this look are markers even where the tokenizer does not call them special.
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKER = re.compile(r"<.+>|\[[A-Z_/]+\]", re.DOTALL)
 
 
@@ -78,8 +79,10 @@ class HFTokenizer:
                 hint="Save the model's fast tokenizer there with save_pretrained().",
             )
         try:
-            fast = AutoTokenizer.from_pretrained(str(source), local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
+            fast = AutoTokenizer.from_pretrained(
+                str(source), local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:  # the tokenizers library raises plain Exceptions
             raise ModelLoadError(
                 f"no tokenizer could be loaded from {str(source)!r}: {error}",
                 hint="Give a folder with tokenizer.json, or a name in the local hub cache.",
@@ -91,6 +94,8 @@ class HFTokenizer:
     def encode(self, text: str, *, first: bool = False) -> tuple[int, ...]:
         if not text:
             return ()
+        if not text.isascii() and _LONE_SURROGATE.search(text):
+            text = _LONE_SURROGATE.sub("\ufffd", text)  # no text to the tokenizers library
         return self._plain(self._first, text) if first else self._cache(text)
 
     def _plain(self, core: Any, text: str) -> tuple[int, ...]:

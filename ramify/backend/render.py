@@ -34,8 +34,8 @@ class Values(Protocol):
         """A value as text."""
         ...
 
-    def blocks(self, ref: Ref) -> tuple[Block, ...]:
-        """The branches of an Each or First node."""
+    def blocks(self, blocks: tuple[Block, ...] | Ref) -> tuple[Block, ...]:
+        """The blocks of a join: those given that are to be read, or those of an Each or First."""
         ...
 
 

@@ -23,7 +23,7 @@ class Place:
     tail: str = ""  # spaces still to be glued to its first text
     as_text: tuple[int, ...] = ()  # the rest of its header where text follows,
     as_answer: tuple[int, ...] = ()  # and where the model writes on
-    answered: bool = False  # an answer stands last
+    ended: int = -1  # the end token by which an answer that stands last ended itself
 
 
 START = Place()
@@ -181,9 +181,7 @@ class _Writer:
                     self._blocks.append(span)
 
     def _unfold(self, parallel: Parallel) -> list[Segment | _Enter | _Leave]:
-        blocks = parallel.blocks
-        if isinstance(blocks, Ref):
-            blocks = self._values.blocks(blocks)
+        blocks = self._values.blocks(parallel.blocks)
         found: list[Segment | _Enter | _Leave] = []
         if parallel.mode == "text":
             for block in blocks:
@@ -212,12 +210,13 @@ class _Writer:
     def _write_answer(self, answer: Answered) -> None:
         place = self._place
         self._ids += self.answer_header()
-        if answer.tokenizer_name == self._tokenizer.name:
-            self._ids += answer.ids
-        elif answer.text:
-            self._ids += self._tokenizer.encode(place.tail + answer.text)
+        ids = answer.ids
+        if answer.tokenizer_name != self._tokenizer.name:
+            ids = self._tokenizer.encode(place.tail + answer.text) if answer.text else ()
+        self._ids += ids
         before = place.before if place.role else "text"
-        self._place = Place(before, place.role, place.close, answered=True)
+        ended = ids[-1] if ids and ids[-1] in self._renderer.end_ids else -1
+        self._place = Place(before, place.role, place.close, ended=ended)
 
     def _open(self, role: Role) -> None:
         place = self._place
@@ -241,16 +240,7 @@ class _Writer:
         if place.tail:
             self._ids += self._tokenizer.encode(place.tail)
         close = place.close
-        ended = place.answered and self._last() in self._renderer.end_ids
-        if close and ended and self._last() == close[0]:
-            close = close[1:]  # the answer brought its own end token
+        if close and close[0] == place.ended:
+            close = close[1:]  # the answer brought its own
         self._ids += close
         self._place = Place(place.role or "text")
-
-    def _last(self) -> int:
-        if self._ids:
-            return self._ids[-1]
-        part: Part | None = self._parent
-        while part is not None and not part.ids:
-            part = part.parent
-        return part.ids[-1] if part is not None else -1

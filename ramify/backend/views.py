@@ -65,10 +65,7 @@ def _flat(prompt: Prompt, values: Values) -> Iterator[Segment]:
     while work:
         segment = work.pop()
         if isinstance(segment, Parallel):
-            blocks = segment.blocks
-            if isinstance(blocks, Ref):
-                blocks = values.blocks(blocks)
-            for block in reversed(blocks):
+            for block in reversed(values.blocks(segment.blocks)):
                 work += reversed(block.segments())
         else:
             yield segment

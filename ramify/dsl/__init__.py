@@ -1,7 +1,7 @@
 """The language: programs, states, operations, patterns."""
 
 from ramify.dsl import patterns
-from ramify.dsl.batch_run import BatchResult
+from ramify.dsl.batch_run import BatchInterruptedError, BatchResult
 from ramify.dsl.branches import Branches, EachBranches, first
 from ramify.dsl.functions import (
     aresolve,
@@ -14,7 +14,7 @@ from ramify.dsl.functions import (
     retrieve,
 )
 from ramify.dsl.operations import assistant, gen, score, select, system, tool, user
-from ramify.dsl.program import BatchInterruptedError, Program, program
+from ramify.dsl.program import Program, program
 from ramify.dsl.state import State
 from ramify.dsl.typed import Outline
 from ramify.dsl.value import Value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ramify.backend.contract import Usage
 from ramify.errors import ProgramError, Where
+from ramify.ir import Graph
 from ramify.runtime import (
     BackendLike,
     Batch,
@@ -56,6 +57,14 @@ class BatchResult(Sequence[Result]):
         return f"<{len(self)} results, {len(self.failed)} failed>"
 
 
+class BatchInterruptedError(KeyboardInterrupt):
+    """A batch was interrupted; `results` has the rows that were finished."""
+
+    def __init__(self, program: str, results: BatchResult) -> None:
+        super().__init__(f"batch of {program!r} interrupted with {len(results)} rows finished")
+        self.results = results
+
+
 async def arun_rows(
     program: Program,
     rows: Iterable[Mapping[str, Any]],
@@ -81,7 +90,7 @@ async def arun_rows(
                     if file.has(*marks[number]):
                         continue
                 numbers.append(number)
-                yield program.task((), _arguments(program, row, number))
+                yield _task(program, row, number)
 
         def done(index: int, result: Result) -> None:
             number = numbers[index]
@@ -92,6 +101,19 @@ async def arun_rows(
                 bar.advance(result)
 
         await Batch(backends, policy, options, done).run(tasks())
+
+
+def _task(program: Program, row: Mapping[str, Any], number: int) -> Task:
+    """The row's task; one that fails if the row does not fit the program."""
+    try:
+        return program.task((), _arguments(program, row, number))
+    except ProgramError as error:
+        reason = error
+
+    def refuse(_: object) -> Any:
+        raise reason
+
+    return Task(program.name, Graph(program.name), refuse)
 
 
 def _arguments(program: Program, row: Mapping[str, Any], number: int) -> dict[str, Any]:

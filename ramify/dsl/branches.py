@@ -53,6 +53,16 @@ class Branches(Sequence[State]):
     def __iter__(self) -> Iterator[State]:
         return iter(self.states)
 
+    def __ramify_operand__(self) -> list[Value]:
+        return [state.text() for state in self.states]
+
+    def __format__(self, spec: str) -> str:
+        raise ProgramError(
+            "branches have no text of their own.",
+            hint='Write rf.lines(branches["name"]), or s.join(branches).',
+            where=self.parent._trace.where(),
+        )
+
     def __enter__(self) -> Branches:
         return self
 
@@ -118,12 +128,10 @@ def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block
                 where=state._trace.where(),
             )
         blocks.append(Block(branch._start, branch._prompt))
-    if not blocks:
-        raise ProgramError("no branches to join.", where=state._trace.where())
     return tuple(blocks)
 
 
-def first(k: int, branches: Branches | Sequence[State]) -> EachBranches:
+def first(k: int, branches: Branches | EachBranches | Sequence[State]) -> EachBranches:
     """The first `k` branches to finish; the others are cancelled as soon as these are there.
 
     Which ones they are depends on time, so programs with `first` are not deterministic.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from ramify.dsl.look import alook, look
 from ramify.dsl.trace import Trace, current
 from ramify.dsl.value import Value
 from ramify.errors import ProgramError
-from ramify.ir import Call, Compress, Node, Ref, Rerank, Retrieve
+from ramify.ir import Call, Compress, Node, Ref, Rerank, Retrieve, refs_of
 from ramify.runtime.outcome import text_of
 
 
@@ -135,18 +135,34 @@ def cite(answer: Any, passages: Any) -> Value:
     return call(find, answer, passages, pure=True)
 
 
-def resolve(*values: Value) -> list[Any]:
-    """The values themselves, all at once: what they need runs side by side."""
-    if not values:
-        return []
-    return look(values[0]._trace, [v._trace.own(v) for v in values], values[0]._name)
+def resolve(*values: Any) -> list[Any]:
+    """The values themselves, all at once: what they need runs side by side.
+
+    A list of values (`branches[name]`) gives a list in its place.
+    """
+    trace = current("rf.resolve")
+    refs = [list(refs_of(trace.lower(value))) for value in values]
+    found = iter(look(trace, [ref for own in refs for ref in own], "rf.resolve"))
+    return [_regrouped(value, found) for value in values]
 
 
-async def aresolve(*values: Value) -> list[Any]:
+async def aresolve(*values: Any) -> list[Any]:
     """The same in async programs."""
-    if not values:
-        return []
-    return await alook(values[0]._trace, [v._trace.own(v) for v in values], values[0]._name)
+    trace = current("rf.aresolve")
+    refs = [list(refs_of(trace.lower(value))) for value in values]
+    found = iter(await alook(trace, [ref for own in refs for ref in own], "rf.aresolve"))
+    return [_regrouped(value, found) for value in values]
+
+
+def _regrouped(value: Any, found: Iterator[Any]) -> Any:
+    """Put resolved values in the places of the values."""
+    if isinstance(value, (list, tuple)):
+        return [_regrouped(item, found) for item in value]
+    if isinstance(value, Value) or hasattr(value, "__ramify_operand__"):
+        return next(found)
+    raise ProgramError(
+        f"{value!r} is not a value.", hint="rf.resolve takes values and lists of them."
+    )
 
 
 def join_lines(*items: Any) -> str:

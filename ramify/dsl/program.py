@@ -7,9 +7,9 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from ramify.dsl.batch_run import BatchResult, arun_rows
+from ramify.dsl.batch_run import BatchInterruptedError, BatchResult, arun_rows
 from ramify.dsl.look import TraceStopped
 from ramify.dsl.state import State
 from ramify.dsl.trace import Trace, current_or_none
@@ -56,6 +56,18 @@ class Program:
                 hint=f"def {self.name}(s, ...).",
                 where=Where(self.name),
             )
+        if names[0] in ("self", "cls"):
+            raise ProgramError(
+                "a method cannot be a program.",
+                hint="Write a function, and give the object as an argument.",
+                where=Where(self.name),
+            )
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ProgramError(
+                "a generator cannot be a program.",
+                hint=f"Return what it is for; to watch it, use {self.name}.stream(...).",
+                where=Where(self.name),
+            )
         taken = [name for name in names[1:] if name in _RESERVED]
         if taken:
             raise ProgramError(
@@ -85,6 +97,12 @@ class Program:
                 "a program is not called like a function.",
                 hint=f"{self.name}.run(...), or call it inside another program.",
                 where=Where(self.name),
+            )
+        if self.is_async and not trace.is_async:
+            raise ProgramError(
+                f"the async program {self.name!r} was called in a sync one.",
+                hint=f"Make {trace.program!r} async and await it.",
+                where=Where(trace.program),
             )
         state = State(trace, Prompt(), f"{trace.program}/{self.name}")
         bound = self._bound(state, args, kwargs)
@@ -137,7 +155,8 @@ class Program:
                 return trace.lower(value)
 
         def variables() -> dict[str, Ref]:
-            return {name: value._ref for name, value in state._names.items()}
+            alone = {name: values[0] for name, values in trace.named.items() if len(values) == 1}
+            return {name: value._ref for name, value in {**alone, **state._names}.items()}
 
         return Task(
             self.name,
@@ -219,8 +238,14 @@ class Program:
         sink: Sink | None = None,
         home: asyncio.AbstractEventLoop | None = None,
     ) -> Result:
-        backends = await opened(backend)
         task = self.task(args, kwargs)
+        if policy is not None and not isinstance(policy, Policy):
+            raise ProgramError(
+                f"policy={policy!r} is not a policy.",
+                hint='Write policy=rf.Policy(on_error="keep").',
+                where=Where(self.name),
+            )
+        backends = await opened(backend)
         return await execute(task, backends, policy or Policy(), sink=sink, home=home)
 
     def run_batch(
@@ -274,14 +299,10 @@ class Program:
         return f"<program {self.name}{self.signature}>"
 
 
-class BatchInterruptedError(KeyboardInterrupt):
-    """A batch was interrupted; `results` has the rows that were finished."""
-
-    def __init__(self, program: str, results: BatchResult) -> None:
-        super().__init__(f"batch of {program!r} interrupted with {len(results)} rows finished")
-        self.results = results
-
-
-def program(function: Callable[..., Any]) -> Program:
-    """Mark a function as a program; see Program."""
-    return Program(function)
+@overload
+def program(function: Callable[..., Any]) -> Program: ...
+@overload
+def program() -> Callable[[Callable[..., Any]], Program]: ...
+def program(function: Callable[..., Any] | None = None) -> Any:
+    """Mark a function as a program, with or without parentheses; see Program."""
+    return Program if function is None else Program(function)

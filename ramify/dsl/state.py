@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ramify.dsl.operations import Gen, Message, Operation, annotation_of, node_of
+from ramify.dsl.pieces import plain_segment
 from ramify.dsl.trace import Trace
 from ramify.dsl.value import Value
 from ramify.errors import DuplicateNameError, ProgramError, UnknownVariableError
@@ -26,16 +27,9 @@ from ramify.ir import (
     Text,
     View,
 )
-from ramify.runtime.outcome import text_of
 
 if TYPE_CHECKING:
     from ramify.dsl.branches import Branches, EachBranches, Joinable
-
-
-def _has_text(piece: Any) -> bool:
-    """Whether a type says what its objects read like."""
-    kinds = type(piece).__mro__[:-1]
-    return any("__str__" in kind.__dict__ or "__repr__" in kind.__dict__ for kind in kinds)
 
 
 class State:
@@ -57,6 +51,7 @@ class State:
         self._names: dict[str, Value] = {}
         self._kept: list[Value] = []  # named by `s[name] = ...`: wanted although nobody reads them
         self._role: Role | None = None
+        self._last: Value | None = None
 
     # extending the prompt
 
@@ -90,15 +85,8 @@ class State:
         elif isinstance(piece, (list, tuple)):
             for part in piece:
                 self._collect(part, segments)
-        elif piece is None or callable(piece) or not _has_text(piece):
-            raise ProgramError(
-                f"{type(piece).__name__} {piece!r} cannot become part of a prompt.",
-                hint="Append text, values, operations or messages.",
-                where=self._trace.where(),
-            )
         else:
-            lowered = self._trace.lower(piece)
-            segments.append(lowered if isinstance(lowered, Ref) else Text((text_of(piece),)))
+            segments.append(plain_segment(self._trace, piece))
 
     def _message(self, message: Message, segments: list[Segment]) -> None:
         if self._role is not None:
@@ -143,8 +131,13 @@ class State:
             value = organized(self, piece)
         else:
             value = self._node(piece)
+        self._last = value
         if piece.name:
-            self._names[piece.name] = value
+            self._name(piece.name, value)
+
+    def _name(self, name: str, value: Value) -> None:
+        self._names[name] = value
+        self._trace.named.setdefault(name, []).append(value)
 
     def _node(self, piece: Operation) -> Value:
         graph = self._trace.graph
@@ -182,7 +175,7 @@ class State:
             )
         from ramify.dsl.functions import as_value
 
-        self._names[name] = as_value(self._trace, item, name)
+        self._name(name, as_value(self._trace, item, name))
         self._kept.append(self._names[name])
 
     def __contains__(self, name: str) -> bool:
@@ -217,6 +210,18 @@ class State:
 
     def __ramify_operand__(self) -> Value:
         return self.text()
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text(), spec)
+
+    @property
+    def last(self) -> Value:
+        """The value that was generated last on this state, named or not."""
+        if self._last is None:
+            raise UnknownVariableError(
+                "nothing was generated on this state yet.", where=self._trace.where()
+            )
+        return self._last
 
     # branches
 

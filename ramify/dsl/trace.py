@@ -27,6 +27,7 @@ class Trace:
         self.is_async = is_async
         self.graph = Graph(program)
         self.resolver: Resolver | None = None
+        self.named: dict[str, list[Any]] = {}  # values by name, of all states
         self._number = next(_numbers)
         self._marked: list[Any] = []
 
@@ -53,6 +54,7 @@ class Trace:
 
     def lower(self, item: Any) -> Operand:
         """What the program wrote, as an operand of a node."""
+        from ramify.dsl.operations import Message, Operation
         from ramify.dsl.value import Value
 
         if isinstance(item, Value):
@@ -70,6 +72,12 @@ class Trace:
             items = tuple(self.lower(part) for part in item.values())
             plain = all(new is old for new, old in zip(items, item.values(), strict=True))
             return item if plain else Pack(items, tuple(item))
+        if isinstance(item, (Operation, Message)):
+            raise ProgramError(
+                f"{type(item).__name__} {getattr(item, 'name', '')!r} is not a value yet.",
+                hint="Append it to a state (s += ...), then use s[name].",
+                where=self.where(),
+            )
         lowered = getattr(item, "__ramify_operand__", None)
         return item if lowered is None or isinstance(item, type) else self.lower(lowered())
 

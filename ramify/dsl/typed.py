@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, TypeAdapter
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
 from ramify.errors import ConstraintError, ProgramError
 from ramify.ir import Constraint
@@ -62,9 +61,9 @@ def _schema(schema: Any) -> tuple[Constraint, Callable[[str], Any], Any]:
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(schema)
         text = _compact(adapter.json_schema())
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema) as error:
+    except PydanticUserError as error:
         raise ConstraintError(
-            f"no schema can be made from {schema!r}.",
+            f"no schema can be made from {schema!r}: {str(error).splitlines()[0]}",
             hint="Give a JSON schema, a dict, a pydantic model or a type.",
         ) from error
     return Constraint("schema", text), adapter.validate_json, schema

@@ -22,7 +22,6 @@ class Value:
     """
 
     __slots__ = ("_annotation", "_name", "_ref", "_trace")
-    __hash__ = None  # type: ignore[assignment]  # equality looks at the value
 
     def __init__(self, trace: Trace, ref: Ref, name: str, annotation: Any = str) -> None:
         self._trace = trace
@@ -42,10 +41,27 @@ class Value:
         return self._trace.mark(self, self._name)
 
     def __add__(self, other: Any) -> str:
-        return f"{self}{other}"
+        return f"{self._text('+')}{other}"
 
     def __radd__(self, other: Any) -> str:
-        return f"{other}{self}"
+        return f"{other}{self._text('+')}"
+
+    def _text(self, use: str) -> Value:
+        """This value where it is text; where it is data, joining it as text is a mistake."""
+        if self._annotation is str or self._annotation is Any:
+            return self
+        raise ValueUseError(
+            f"{use} on {self._name!r}, which does not exist yet and is no text.",
+            hint="Resolve it first: rf.resolve(value)[0], or int(value).",
+            where=self._trace.where(self._name),
+        )
+
+    def __hash__(self) -> int:
+        raise ValueUseError(
+            f"{self._name!r} cannot be a key or in a set: it does not exist yet.",
+            hint="Resolve it first: str(value); several at once: rf.resolve or rf.aresolve.",
+            where=self._trace.where(self._name),
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -53,8 +69,8 @@ class Value:
         known = fields_of(self._annotation)
         if known is None and self._annotation is not Any:
             raise ValueUseError(
-                f"{self._name!r} has no .{name}: it is text that does not exist yet.",
-                hint=f"Resolve it first: str(value).{name}.",
+                f"{self._name!r} has no .{name}: it does not exist yet.",
+                hint=f"Resolve it first: {self._resolved()}.{name}.",
                 where=self._trace.where(self._name),
             )
         if known is not None and name not in known:
@@ -69,10 +85,13 @@ class Value:
         if self._annotation is str or not isinstance(key, (str, int)) or isinstance(key, bool):
             raise ValueUseError(
                 f"{self._name!r} cannot be indexed with {key!r}: it does not exist yet.",
-                hint=f"Resolve it first: str(value)[{key!r}].",
+                hint=f"Resolve it first: {self._resolved()}[...].",
                 where=self._trace.where(self._name),
             )
         return self._part(key, item_of(self._annotation, key), f"{self._name}[{key!r}]")
+
+    def _resolved(self) -> str:
+        return "str(value)" if self._annotation is str else "rf.resolve(value)[0]"
 
     def _part(self, step: str | int, annotation: Any, name: str) -> Value:
         return Value(self._trace, Ref(self._ref.node, (*self._ref.path, step)), name, annotation)

@@ -24,4 +24,4 @@ def drop_unused(graph: Graph, context: Context) -> Rewrite:
         return Rewrite(graph)
     names = [n.label for n in graph.nodes.values() if n.id not in needed][:4]
     more = ", ..." if dropped > len(names) else ""
-    return Rewrite(graph.with_nodes(kept), dropped, f"dropped {', '.join(names)}{more}")
+    return Rewrite(graph.with_nodes(kept), dropped, f"{dropped} dropped: {', '.join(names)}{more}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ramify.planner.plan import Plan
 
 WIDTH = 100
+REMARKS = 8
 
 
 def explain(plan: Plan, accounts: Mapping[NodeId, Account] | None = None) -> str:
@@ -33,8 +34,9 @@ def explain(plan: Plan, accounts: Mapping[NodeId, Account] | None = None) -> str
 
 def summary(plan: Plan, accounts: Mapping[NodeId, Account] | None = None) -> list[str]:
     """The lines below the table: totals and what each pass did."""
-    totals = _totals(plan) if accounts is None else _compared(plan, accounts)
-    return [*totals, "", *_passes(plan)]
+    if accounts is None:
+        return [*_totals(plan), "", *_passes(plan)]
+    return [*_remarks(plan, accounts), *_compared(plan, accounts), "", *_passes(plan)]
 
 
 # The two tables.
@@ -58,23 +60,39 @@ def _planned(found: Sequence[Row]) -> list[str]:
 def _analyzed(found: Sequence[Row]) -> list[str]:
     sizes, more = (6, 6, 5, 5), (6, 6, 5, 5, 5)
     half, rest = sum(sizes) + 3, sum(more) + 4
-    name = _width([row.tree + row.name for row in found], 10, 24)
-    doing = min(_width([row.what for row in found], 8, 15), WIDTH - half - rest - name - 7)
+    name = _width([row.tree + row.name for row in found], 10, 23)
+    doing = _width([row.what for row in found], 8, WIDTH - half - rest - name - 8)
     words = ("prompt", "cached", "out", "s")
+    side = "─" * (name + doing + 3)
     lines = [
-        f"{'':{name + doing + 2}}│{' planned ':─^{half + 2}}│{' happened ':─^{rest + 1}}",
-        f"{'node':{name}}  {'does':{doing}}│ {_cells(words, sizes)} │ "
+        f"{'':{name + doing + 3}}│{'planned':^{half + 2}}│{'happened':^{rest + 1}}",
+        f"{'node':{name}}  {'does':{doing}} │ {_cells(words, sizes)} │ "
         + _cells((*words, "start"), more),
+        f"{side}┼{'─' * (half + 2)}┼{'─' * (rest + 1)}",
     ]
-    lines.append("─" * WIDTH)
     for row in found:
         planned = f"{'grown' if row.grown and row.what else '':>{half}}"
         if row.planned is not None and not row.grown:
             planned = _numbers(row.planned, sizes)
         happened = _happened(row, more, rest)
         start = f"{_name(row, name)}  {short(row.what, doing):{doing}}"
-        lines.append(f"{start}│ {planned} │ {happened}")
+        lines.append(f"{start} │ {planned} │ {happened}")
     return lines
+
+
+def _remarks(plan: Plan, accounts: Mapping[NodeId, Account]) -> list[str]:
+    """What is to be said of single nodes, the worst first."""
+    known = names(plan.graph)
+    noted = [(i, one) for i, one in accounts.items() if one.note]
+    noted.sort(key=lambda item: ("failed", "cancelled").count(item[1].status) == 0)
+    lines = []
+    for node, one in noted[:REMARKS]:
+        status = "" if one.status in ("done", "merged") else f"{one.status}: "
+        name = short(known.get(node, f"#{node}"), 30)
+        lines.append(f"{name}: {short(status + one.note, WIDTH - 2 - len(name))}")
+    if len(noted) > REMARKS:
+        lines.append(f"… and {len(noted) - REMARKS} more remarks")
+    return [*lines, ""] if lines else []
 
 
 def _happened(row: Row, sizes: Sequence[int], width: int) -> str:
@@ -83,8 +101,7 @@ def _happened(row: Row, sizes: Sequence[int], width: int) -> str:
         return "not run" if row.what else ""
     if account.status == "done":
         return _numbers(account, sizes)
-    note = f": {account.note}" if account.note and account.note != account.status else ""
-    return short(account.status + note, width)
+    return short(account.status if row.node is not None else account.note, width)
 
 
 def _name(row: Row, width: int) -> str:
@@ -176,6 +193,5 @@ def _passes(plan: Plan) -> list[str]:
     lines = []
     for note in plan.notes:
         text = note.text or "nothing to do"
-        count = f"{note.changed}: " if note.changed else ""
-        lines.append(f"{note.name:14}{note.legality:8}{short(count + text, WIDTH - 22)}")
+        lines.append(f"{note.name:14}{note.legality:9}{short(text, WIDTH - 23)}")
     return lines

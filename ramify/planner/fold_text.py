@@ -45,7 +45,7 @@ def fold_text(graph: Graph, context: Context) -> Rewrite:
     folded = [folding.node(node) for node in nodes]
     if all(new is old for new, old in zip(folded, nodes, strict=True)):
         return Rewrite(graph)
-    note = f"{folding.texts} texts into the ones before them" if folding.texts else ""
+    note = f"{folding.texts} joined to the text before" if folding.texts else ""
     return Rewrite(graph.with_nodes(folded), folding.texts, note)
 
 

@@ -34,5 +34,5 @@ def merge_common(graph: Graph, context: Context) -> Rewrite:
     if not merged:
         return Rewrite(graph)
     more = ", ..." if len(merged) > 4 else ""
-    note = f"{', '.join(merged[:4])}{more}: the same as earlier work"
+    note = f"{len(merged)} merged with earlier work: {', '.join(merged[:4])}{more}"
     return Rewrite(graph.with_nodes(nodes), len(merged), note)

@@ -25,23 +25,34 @@ def order_rows(graphs: Sequence[Graph], context: Context) -> list[int]:
 
     Depth first over the trie of what all rows' prompts are known to begin with: with a cache that
     holds one path, no order computes fewer tokens (SGLang, arXiv 2312.07104, theorem 3.1). The
-    first row of a group leads, rows that nothing tells apart keep their order. Where a row has
-    several prompts from scratch, those count first in which the rows share most.
+    first row of a group leads, rows that nothing tells apart keep their order; texts are compared
+    by their characters, so equal beginnings inside a text count as well. Where a row has several
+    prompts from scratch, those count first in which the rows share most.
 
     Before: doc1+q1, doc2+q2, doc1+q3. After: doc1+q1, doc1+q3, doc2+q2.
     """
     rows = [heads(graph) for graph in graphs]
     slots = range(max(map(len, rows), default=0))
     trie: dict[tuple[int, Item], int] = {}
-    paths: list[list[int]] = [[] for _ in rows]
+    edges: list[int] = [-1] * len(rows)
+    keys: list[list[tuple[int, int, str]]] = [[] for _ in rows]
     alike = list(range(len(rows)))  # rows that others equal so far
     for slot in sorted(slots, key=_sharing(rows).__getitem__):
         for i in alike:
             if slot < len(rows[i]):
-                _extend(paths[i], rows[i][slot], trie)
-        count = Counter(paths[i][-1] for i in alike if paths[i])
-        alike = [i for i in alike if not paths[i] or count[paths[i][-1]] > 1]
-    return sorted(range(len(rows)), key=paths.__getitem__)
+                path: list[int] = [edges[i]]
+                _extend(path, rows[i][slot], trie)
+                edges[i] = path[-1]
+                keys[i] += [_key(item) for item in rows[i][slot]]
+                keys[i].append(_key(_END))
+        count = Counter(edges[i] for i in alike)
+        alike = [i for i in alike if count[edges[i]] > 1]
+    return sorted(range(len(rows)), key=keys.__getitem__)
+
+
+def _key(item: Item) -> tuple[int, int, str]:
+    """Texts in the order of their characters, so that equal beginnings inside a text count too."""
+    return (1, 0, item) if isinstance(item, str) else (0, item, "")
 
 
 def heads(graph: Graph) -> list[list[Item]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ramify.retrieval.contract import RetrievalError
-from ramify.retrieval.index import Index
+from ramify.retrieval.contract import RetrievalError, Retriever
 
 
 def recall_at(ranking: Sequence[str], relevant: Collection[str], k: int) -> float:
@@ -58,14 +58,14 @@ class Evaluation:
         return f"{self.questions} questions: {', '.join(parts)}, MRR {self.mrr:.3f}"
 
 
-def evaluate(
-    index: Index,
+async def evaluate(
+    index: Retriever,
     questions: Iterable[tuple[str, Collection[str]]],
     *,
     ks: Sequence[int] = (1, 5, 10),
     **options: Any,
 ) -> Evaluation:
-    """Search for each (question, ids of the relevant documents); options go to the search.
+    """Search for all (question, ids of the relevant documents) at once; options go to the search.
 
     A document counts at the rank of its first passage. Raises RetrievalError for no questions.
     """
@@ -73,8 +73,8 @@ def evaluate(
     if not rows:
         raise RetrievalError("no questions to evaluate with.")
     recall, ndcg, ranks = dict.fromkeys(ks, 0.0), dict.fromkeys(ks, 0.0), 0.0
-    for question, relevant in rows:
-        passages = index.search_now(question, max(ks), **options)
+    searches = (index.search(question, max(ks), **options) for question, _ in rows)
+    for (_, relevant), passages in zip(rows, await asyncio.gather(*searches), strict=True):
         ranking = list(dict.fromkeys(passage.source for passage in passages))
         gains = dict.fromkeys(relevant, 1.0)
         for k in ks:

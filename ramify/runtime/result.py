@@ -13,7 +13,7 @@ from ramify.planner import Account, Plan
 from ramify.runtime.outcome import text_of
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Result:
     """The answer of a program run, its variables, and the account of what happened.
 
@@ -74,6 +74,12 @@ class Result:
 
     def __str__(self) -> str:
         return self.text
+
+    def __repr__(self) -> str:
+        if self.failure is not None:
+            return f"<result of {self.program!r}: failed, {self.failure}>"
+        text = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
+        return f"<result of {self.program!r}: {text!r}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         bundle = {"text/plain": self.text}

@@ -31,10 +31,10 @@ class Stream:
         self._queue.put(None)
         self.result()
 
-    def text(self, name: str) -> Iterator[str]:
-        """The text of the variable `name`, piece by piece."""
+    def text(self, name: str, scope: str = "") -> Iterator[str]:
+        """The text of the variable `name`, piece by piece; of branches, those under `scope`."""
         for event in self:
-            if event.kind == "delta" and event.name == name:
+            if event.kind == "delta" and event.name == name and event.scope.startswith(scope):
                 yield event.text
 
     def result(self) -> Result:
@@ -73,10 +73,10 @@ class AsyncStream:
         self._queue.put_nowait(None)
         await self._future
 
-    async def text(self, name: str) -> AsyncIterator[str]:
-        """The text of the variable `name`, piece by piece."""
+    async def text(self, name: str, scope: str = "") -> AsyncIterator[str]:
+        """The text of the variable `name`, piece by piece; of branches, those under `scope`."""
         async for event in self:
-            if event.kind == "delta" and event.name == name:
+            if event.kind == "delta" and event.name == name and event.scope.startswith(scope):
                 yield event.text
 
     async def result(self) -> Result:

@@ -89,7 +89,7 @@ class Nothing:
     def text(self, ref: object) -> str:
         raise AssertionError
 
-    def blocks(self, ref: object) -> tuple:
+    def blocks(self, blocks: object) -> tuple:
         raise AssertionError
 
 

@@ -49,8 +49,8 @@ class Results:
     def text(self, ref: Ref) -> str:
         return f"value {ref.node}"
 
-    def blocks(self, ref: Ref) -> tuple[Block, ...]:
-        return self.branches[ref.node]
+    def blocks(self, blocks: tuple[Block, ...] | Ref) -> tuple[Block, ...]:
+        return self.branches[blocks.node] if isinstance(blocks, Ref) else blocks
 
 
 def renderer_of(name: str) -> Renderer:
@@ -198,6 +198,23 @@ def test_nested_groups_are_numbered_and_ordered() -> None:
         (6, 7, 0),
         (7, 8, 2),
     ]
+
+
+def test_every_block_begins_where_its_branch_began() -> None:
+    renderer = renderer_of("demo")
+    rendering = renderer.rendering(Results(renderer))
+    spell = renderer.tokenizer.spell
+    fork = Prompt().append(Open("assistant"), Answer(3))  # which ends with its own end token
+    blocks = tuple(
+        Block(fork, fork.append(Close("assistant"), Open("user"), Text((text,)), Close("user")))
+        for text in ("one", "two")
+    )
+    joined = rendering.render(fork.append(Parallel(blocks, "kv")))
+    assert spell(joined.ids) == ("<|assistant|> word3<|end|><|user|> one<|end|><|user|> two<|end|>")
+    passages = Prompt().append(Open("user"))
+    blocks = tuple(Block(passages, passages.append(Text((text,)))) for text in ("one", "two"))
+    joined = rendering.render(passages.append(Parallel(blocks, "kv"), Text(("end",))))
+    assert spell(joined.ids) == "<|user|> one twoend"
 
 
 def test_what_the_model_writes_follows_its_own_header() -> None:

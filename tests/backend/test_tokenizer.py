@@ -7,6 +7,9 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from ramify.backend.fake import WordTokenizer
 from ramify.backend.hf_tokenizer import HFTokenizer
@@ -110,10 +113,26 @@ def test_names_tell_tokenizers_apart() -> None:
     assert small.byte_level().name != small.byte_level(size=300).name
 
 
+def test_lone_surrogates_become_replacement_characters() -> None:
+    ours = small.byte_level()
+    assert ours.decode(ours.encode("a\ud800b")) == "a\ufffdb"
+
+
+def test_what_a_vocabulary_lacks_is_lost_and_not_an_error() -> None:
+    core = Tokenizers(models.WordLevel({"<unk>": 0, "▁a": 1, "▁b": 2}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Metaspace()
+    core.decoder = decoders.Metaspace()
+    ours = HFTokenizer(PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>"))
+    assert ours.encode(" a c b") == (1, 0, 2) and ours.decode((1, 0, 2)) == " a b"
+    core.decoder = None
+    with pytest.raises(ModelLoadError, match=r"of this kind is not supported .its decoder: none"):
+        HFTokenizer(PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>"))
+
+
 def test_loading_says_what_is_missing(tmp_path) -> None:
     with pytest.raises(ModelLoadError, match=r"has no tokenizer\.json"):
         HFTokenizer.load(tmp_path)
-    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text('{"version": "1.0", "model": {"type": "BPE"}}')
     with pytest.raises(ModelLoadError, match="no tokenizer could be loaded"):
         HFTokenizer.load(tmp_path)
     with pytest.raises(ModelLoadError, match="no tokenizer could be loaded"):

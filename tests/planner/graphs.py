@@ -36,7 +36,7 @@ from ramify.ir import (
     View,
 )
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORDS = ("a", "b", "long text ", "")
 SAMPLINGS = (
     Sampling(max_tokens=8),
@@ -175,7 +175,7 @@ class Builder:
 
 
 @st.composite
-def programs(draw: Any, *, joins: bool = True, most: int = 24) -> Graph:
+def programs(draw: Any, *, joins: bool = True, most: int = 20) -> Graph:
     """A graph of a few dozen steps whose outputs are some of its values."""
     builder = Builder(draw, joins=joins)
     for _ in range(draw(st.integers(1, most))):

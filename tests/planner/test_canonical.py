@@ -107,7 +107,7 @@ def test_large_constants_have_no_bytes() -> None:
     with pytest.raises(NoBytesError):
         encode(list(range(200_000)), [])
     wide: Any = [0] * 10
-    for _ in range(10):
+    for _ in range(6):
         wide = [wide] * 10  # a small object that is large when written out
     with pytest.raises(NoBytesError):
         encode(wide, [])

@@ -19,7 +19,7 @@ def test_before_and_after() -> None:
     rewrite = drop_unused(graph, Context())
     assert list(rewrite.graph.nodes) == [0, 1]
     assert rewrite.changed == 2
-    assert rewrite.note == "dropped c, d"
+    assert rewrite.note == "2 dropped: c, d"
     assert list(graph.nodes) == [0, 1, 2, 3]
 
 

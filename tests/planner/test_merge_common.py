@@ -19,7 +19,7 @@ def test_before_and_after() -> None:
     rewrite = merge_common(graph, Context())
     assert rewrite.graph.nodes[1] == Alias(id=1, name="b", of=0)
     assert rewrite.changed == 1
-    assert rewrite.note == "b: the same as earlier work"
+    assert rewrite.note == "1 merged with earlier work: b"
     assert isinstance(graph.nodes[1], Retrieve)
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import gc
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +23,6 @@ from ramify.ir import (
     Pack,
     Parallel,
     Prompt,
-    Prompted,
     Ref,
     Sampling,
     Template,
@@ -32,7 +30,7 @@ from ramify.ir import (
 )
 from ramify.planner import Context, Options, plan, work_keys
 from ramify.planner.work import find_works
-from tests.planner.graphs import INDEX, flat, programs, quick, shout
+from tests.planner.graphs import INDEX, programs, quick, shout
 
 
 def naive_key(graph: Graph, node_id: int) -> Any:
@@ -201,7 +199,6 @@ def test_objects_that_count_by_identity_live_as_long_as_the_key() -> None:
     keys = set()
     for _ in range(50):  # functions that come and go, often at the same address
         keys.add(_key(Call(id=0, function=lambda: 1, pure=True)))
-        gc.collect()
     assert len(keys) == 50
     read = [
         _key(Call(id=0, function=lambda: 1, pure=True), Generate(id=1, prompt=PROMPT.append(Ref(0))))
@@ -215,8 +212,7 @@ def test_deep_and_wide() -> None:
     prompt = Prompt()
     for i in range(5000):
         prompt = prompt.append(Text((str(i),)))
-    for i in reversed(range(1000)):
-        above = next(p for p in prompt.ancestors() if p.depth == 4 * i + 1)
+    for above in list(prompt.ancestors())[1:4001:4]:  # the deepest fork first
         graph.add(Generate(id=graph.next_id(), prompt=above.append(Text(("fork",)))))
     assert len(set(_keys(graph).values())) == 1000
     chain = Graph("p")
@@ -234,8 +230,3 @@ def test_deep_and_wide() -> None:
     chain.add(Generate(id=5001, prompt=nested))
     keys = _keys(chain)
     assert len(set(keys.values())) == 5002
-
-
-def test_the_twin_reads_prompts_like_the_others() -> None:
-    assert flat(PROMPT) == [Open("user"), "hello"]
-    assert isinstance(Generate(id=0, prompt=PROMPT), Prompted)

@@ -25,16 +25,16 @@ def test_nothing_to_measure_is_an_error() -> None:
             measure()
 
 
-def test_an_index_is_measured_by_documents() -> None:
+async def test_an_index_is_measured_by_documents() -> None:
     index = Index.of(
         [("x", "The red harbour. " * 40), ("y", "The blue mill. " * 40), ("z", "A green hill.")],
         dense=False,
     )
     asked = [("red harbour", ["x"]), ("blue mill", ["y"]), ("the mill", ["z"])]
-    found = evaluate(index, asked, ks=(1, 2))
+    found = await evaluate(index, asked, ks=(1, 2))
     assert found.questions == 3
     assert found.recall[1] == pytest.approx(2 / 3)
     assert found.mrr == pytest.approx(2 / 3)
     assert "recall@1 0.667" in str(found)
     with pytest.raises(RetrievalError, match="no questions"):
-        evaluate(index, [])
+        await evaluate(index, [])

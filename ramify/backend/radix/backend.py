@@ -145,7 +145,8 @@ class RadixBackend:
 
     async def close(self) -> None:
         self._worker.close()
-        await asyncio.to_thread(self._worker.join)
+        while self._worker.alive:  # no executor: at the interpreter's exit there is none any more
+            await asyncio.sleep(0.01)
 
     async def _result(self, job: Job, channel: Channel) -> Delta | Scores | Usage:
         self._worker.submit(job, channel)

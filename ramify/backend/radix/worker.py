@@ -99,6 +99,11 @@ class Worker:
             self._closing = True
             self._inbox.put(_Command(lambda: None))
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still runs."""
+        return self._thread.is_alive()
+
     def join(self) -> None:
         """Wait for the end of the thread."""
         if threading.current_thread() is not self._thread:  # the collector may call from anywhere
