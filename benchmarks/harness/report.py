@@ -43,6 +43,14 @@ def cell(value: Any) -> str:
     return f"{value:.1f}" if size < 100 else f"{value:,.0f}"
 
 
+def rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with their numbers cut to six digits: more were never measured."""
+    return {
+        key: float(f"{value:.6g}") if isinstance(value, float) else value
+        for key, value in fields.items()
+    }
+
+
 def grid(rows: list[Mapping[str, Any]]) -> str:
     """Rows as aligned text; numbers stand right, a key that a row lacks stays blank."""
     if not rows:
@@ -78,9 +86,9 @@ class Report:
         """One object: benchmark, machine, rows, ratios."""
         found = {
             "benchmark": self.benchmark,
-            "machine": self.machine,
-            "rows": self.rows,
-            "ratios": {name: round(ratio, 4) for name, ratio in self.ratios.items()},
+            "machine": rounded(self.machine),
+            "rows": [rounded(row) for row in self.rows],
+            "ratios": rounded(self.ratios),
         }
         return json.dumps(found, indent=1, default=str)
 

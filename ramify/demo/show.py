@@ -49,6 +49,8 @@ class Tally:
 def show(question: str | None = None, *, quick: bool = False) -> None:
     """Run the demo on the terminal. `quick` compares on 5 questions instead of 20."""
     out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=110)
     described = [q for q in load_questions() if q.kind == "description"]
     asked = question or described[0].question
     with out.status("Reading 300 documents and loading the demo model ..."):

@@ -71,6 +71,7 @@ def _later(state: State, items: Any, body: Body, limit: int | None, name: str) -
             name=name,
             scope=state._scope,
             items=trace.lower(items),
+            start=fork_point._prompt,
             grow=agrow if inspect.iscoroutinefunction(body) else grow,
             limit=limit,
         )

@@ -198,11 +198,16 @@ class Each(Node):
     """
 
     items: Operand
+    start: Prompt  # what every branch begins with
     grow: Grow = field(repr=False)
     limit: int | None = None
 
     def operands(self) -> Iterator[Operand]:
         yield self.items
+
+    def inputs(self) -> list[NodeId]:
+        found = [ref.node for ref in refs_of(self.items)]
+        return list(dict.fromkeys(found + self.start.sources()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

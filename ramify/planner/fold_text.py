@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from ramify.ir import (
     Block,
     Branch,
+    Each,
     First,
     Generate,
     Graph,
@@ -38,6 +39,7 @@ def fold_text(graph: Graph, context: Context) -> Rewrite:
     roots = [node.prompt for node in nodes if isinstance(node, Prompted)]
     blocks = [b.block for node in nodes if type(node) is First for b in node.branches]
     roots += [end for block in blocks for end in (block.start, block.stop)]
+    roots += [node.start for node in nodes if type(node) is Each]  # branches will fork there
     if _nothing_folds(roots, context.folded):
         return Rewrite(graph)
     folding = _Folding(context.folded)
@@ -155,6 +157,9 @@ class _Folding:
         if isinstance(node, Prompted):
             prompt = self.folded[node.prompt]
             return node if prompt is node.prompt else _with_prompt(node, prompt)
+        if type(node) is Each:
+            start = self.folded[node.start]
+            return node if start is node.start else replace(node, start=start)
         if type(node) is First:
             branches = tuple(self.branch(branch) for branch in node.branches)
             if any(new is not old for new, old in zip(branches, node.branches, strict=True)):

@@ -3,130 +3,112 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
-from ramify.ir import Close, Graph, Open, Prompt, Role, Text
+from ramify.ir import Graph
 from ramify.planner.context import Context
+from ramify.planner.heads import END, Item, heads, shared
 from ramify.planner.passes import Legality
 
 LEGALITY: Legality = "exact"
-
-Item = str | int  # a part of a text; or a role that opens or closes, or a fork, as a number
-_ROLES: tuple[Role, ...] = get_args(Role)
-_OPEN = {role: 2 * i for i, role in enumerate(_ROLES)}
-_CLOSE = {role: 2 * i + 1 for i, role in enumerate(_ROLES)}
-_END = -1
 _SAMPLE = 256  # rows that are looked at to tell which prompts matter most
 
 
 def order_rows(graphs: Sequence[Graph], context: Context) -> list[int]:
     """Indices of the rows in the order in which they should start.
 
-    Depth first over the trie of what all rows' prompts are known to begin with: with a cache that
-    holds one path, no order computes fewer tokens (SGLang, arXiv 2312.07104, theorem 3.1). The
-    first row of a group leads, rows that nothing tells apart keep their order; texts are compared
-    by their characters, so equal beginnings inside a text count as well. Where a row has several
-    prompts from scratch, those count first in which the rows share most.
+    Depth first over the trie of what all rows' prompts are known to begin with, character by
+    character: with a cache that holds one path, no order computes less (SGLang, arXiv 2312.07104,
+    theorem 3.1). Among branches, the one that was seen first comes first, so the first row of a
+    group leads it, and rows that share nothing keep their order. Where a row has several prompts
+    from scratch, those count first in which the rows share most.
 
     Before: doc1+q1, doc2+q2, doc1+q3. After: doc1+q1, doc1+q3, doc2+q2.
     """
-    rows = [heads(graph) for graph in graphs]
-    slots = range(max(map(len, rows), default=0))
-    trie: dict[tuple[int, Item], int] = {}
-    edges: list[int] = [-1] * len(rows)
-    keys: list[list[tuple[int, int, str]]] = [[] for _ in rows]
-    alike = list(range(len(rows)))  # rows that others equal so far
-    for slot in sorted(slots, key=_sharing(rows).__getitem__):
+    if len(graphs) < 2:
+        return list(range(len(graphs)))
+    keys = _keys([heads(graph) for graph in graphs])
+    by_text = sorted(range(len(graphs)), key=keys.__getitem__)
+    depths = [shared(keys[a], keys[b]) for a, b in pairwise(by_text)]
+    return _first_seen(by_text, depths)
+
+
+def _keys(rows: Sequence[list[list[Item]]]) -> list[list[Item]]:
+    """For each row the contents of its prompts, those first in which the rows share most.
+
+    Prompts after the one that tells a row apart from all others are left out.
+    """
+    keys: list[list[Item]] = [[] for _ in rows]
+    group = [0] * len(rows)  # equal for rows with equal keys so far
+    groups: dict[tuple[int, tuple[Item, ...]], int] = {}
+    alike = range(len(rows))
+    for slot in _slots(rows):
         for i in alike:
             if slot < len(rows[i]):
-                path: list[int] = [edges[i]]
-                _extend(path, rows[i][slot], trie)
-                edges[i] = path[-1]
-                keys[i] += [_key(item) for item in rows[i][slot]]
-                keys[i].append(_key(_END))
-        count = Counter(edges[i] for i in alike)
-        alike = [i for i in alike if count[edges[i]] > 1]
-    return sorted(range(len(rows)), key=keys.__getitem__)
+                content = (*rows[i][slot], END)
+                keys[i] += content
+                group[i] = groups.setdefault((group[i], content), len(groups) + 1)
+        count = Counter(group[i] for i in alike)
+        alike = [i for i in alike if count[group[i]] > 1]  # type: ignore[assignment]
+    return keys
 
 
-def _key(item: Item) -> tuple[int, int, str]:
-    """Texts in the order of their characters, so that equal beginnings inside a text count too."""
-    return (1, 0, item) if isinstance(item, str) else (0, item, "")
-
-
-def heads(graph: Graph) -> list[list[Item]]:
-    """What is known of a row's prompts before anything runs: a list for each empty prompt.
-
-    Prompts that fork follow each other, each from where it forks, which a negative number tells.
-    """
-    found: dict[Prompt, list[Item]] = {}
-    ends: dict[Prompt, int] = {}  # constant prompts, and where in the list they end; -1: not so
-    for prompt in graph.prompts():
-        path = []
-        base = prompt
-        while base not in ends and base.parent is not None:
-            path.append(base)
-            base = base.parent
-        if base.parent is None:
-            items = found.setdefault(base, [])
-            ends[base] = 0
-            root = base
-        at = ends[base]
-        if not path:
-            continue
-        if at >= 0 and base.parent is not None:
-            root = next(above for above in base.ancestors() if above.parent is None)
-            items = found[root]
-        if 0 <= at < len(items):
-            items.append(-2 - at)
-        for step in reversed(path):
-            known = at >= 0 and _write(step, items)
-            at = len(items) if known else -1
-            ends[step] = at
-    return list(found.values())
-
-
-def _write(prompt: Prompt, items: list[Item]) -> bool:
-    """Write the last segment of a prompt; False where it is not constant."""
-    segment = prompt.segment
-    if type(segment) is Text:
-        items.extend(segment.parts)
-    elif type(segment) is Open:
-        items.append(_OPEN[segment.role])
-    elif type(segment) is Close:
-        items.append(_CLOSE[segment.role])
-    else:
-        return False
-    return True
-
-
-def _extend(path: list[int], items: Iterable[Item], trie: dict[tuple[int, Item], int]) -> None:
-    """Walk on along the trie. Its edges are numbered as rows first take them."""
-    edge = path[-1] if path else -1
-    for item in items:
-        edge = trie.setdefault((edge, item), len(trie))
-        path.append(edge)
-    path.append(trie.setdefault((edge, _END), len(trie)))
-
-
-def _sharing(rows: Sequence[list[list[Item]]]) -> list[int]:
-    """For each slot, less for more characters that some but not all rows share there."""
-    slots = max(map(len, rows), default=0)
-    if slots < 2:
-        return [0] * slots
+def _slots(rows: Sequence[list[list[Item]]]) -> list[int]:
+    """The places of prompts in a row, the one first in which some rows share most."""
+    slots = list(range(max(map(len, rows))))
+    if len(slots) < 2:
+        return slots
     some = rows[:: -(-len(rows) // _SAMPLE)]
-    return [-_shared([row[slot] for row in some if slot < len(row)]) for slot in range(slots)]
+    sharing = []
+    for slot in slots:
+        found = sorted(row[slot] for row in some if slot < len(row))
+        all_share = shared(found[0], found[-1]) if found else 0
+        sharing.append(sum(shared(a, b) - all_share for a, b in pairwise(found)))
+    return sorted(slots, key=lambda slot: -sharing[slot])
 
 
-def _shared(rows: Sequence[list[Item]]) -> int:
-    trie: dict[tuple[int, Item], int] = {}
-    counts: Counter[int] = Counter()
-    for items in rows:
-        path: list[int] = []
-        _extend(path, items, trie)
-        counts.update(path)
-    lengths = {edge: len(item) for (_, item), edge in trie.items() if type(item) is str}
-    return sum(
-        lengths.get(edge, 1) * (count - 1) for edge, count in counts.items() if count < len(rows)
-    )
+@dataclass(slots=True)
+class _Group:
+    """Rows that share their first `depth` characters; a single row where there are no parts."""
+
+    depth: int
+    first: int  # the row that was seen first
+    parts: list[_Group] = field(default_factory=list)
+
+    def add(self, part: _Group) -> None:
+        self.parts.append(part)
+        self.first = min(self.first, part.first)
+
+
+def _first_seen(by_text: list[int], depths: list[int]) -> list[int]:
+    """Rows sorted by text, in another depth-first order of the same trie: first seen, first out.
+
+    `depths` is what each row shares with the next one; from these the groups are built as suffix
+    array algorithms build their intervals.
+    """
+    root = _Group(-1, by_text[0])
+    stack = [root]
+    part = _Group(0, by_text[0])
+    for row, depth in zip(by_text[1:], depths, strict=True):
+        while stack[-1].depth > depth:
+            group = stack.pop()
+            group.add(part)
+            part = group
+        if stack[-1].depth < depth:
+            stack.append(_Group(depth, part.first))
+        stack[-1].add(part)
+        part = _Group(0, row)
+    while stack:
+        group = stack.pop()
+        group.add(part)
+        part = group
+    order: list[int] = []
+    todo = [root]
+    while todo:
+        group = todo.pop()
+        if not group.parts:
+            order.append(group.first)
+        todo += sorted(group.parts, key=lambda part: -part.first)
+    return order

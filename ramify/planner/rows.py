@@ -87,8 +87,8 @@ def sum_accounts(parts: Sequence[Account]) -> Account:
     bad = Counter(part.status for part in parts if part.status in ("failed", "cancelled"))
     return Account(
         status="failed" if bad["failed"] else "cancelled" if bad else "done",
-        start_s=min(part.start_s for part in parts),
-        end_s=max(part.end_s for part in parts),
+        start_s=min((part.start_s for part in parts), default=0.0),
+        end_s=max((part.end_s for part in parts), default=0.0),
         prompt_tokens=sum(part.prompt_tokens for part in parts),
         cached_tokens=sum(part.cached_tokens for part in parts),
         output_tokens=sum(part.output_tokens for part in parts),

@@ -21,6 +21,11 @@ def test_json_is_one_object_with_the_four_fields() -> None:
     }
 
 
+def test_json_keeps_six_digits() -> None:
+    found = json.loads(Report("b", [{"s": 1 / 3, "n": 5}], {"peer": 2 / 3}).json())
+    assert (found["rows"], found["ratios"]) == ([{"s": 0.333333, "n": 5}], {"peer": 0.666667})
+
+
 def test_table_says_name_rows_ratios_and_machine() -> None:
     text = Report("b", [{"engine": "ours", "s": 0.5}], {"peer": 2.0}, {"cores": 2}).table()
     for part in ("b\n", "ours", "0.500", "peer", "2.00x", "cores: 2"):

@@ -24,7 +24,6 @@ from ramify.ir import (
     Open,
     Parallel,
     Prompt,
-    Prompted,
     Ref,
     Rerank,
     Retrieve,
@@ -142,7 +141,7 @@ class Builder:
                 Retrieve(**common, index=self.pick([INDEX, OTHER_INDEX]), query="q", k=2),
                 Rerank(**common, passages=self.ref(), query="q", reranker=INDEX),
                 Compress(**common, source=self.ref(), rate=0.5, compressor=SHORTENER),
-                Each(**common, items=self.ref(), grow=lambda items: ()),
+                Each(**common, items=self.ref(), start=state.prompt, grow=lambda items: ()),
             ]
         )
         self.add(node)
@@ -225,15 +224,10 @@ def reading(node: Node) -> Any:
     """Everything that a node says, with its prompt as parts."""
     if isinstance(node, Alias):
         return ("alias", node.id, node.of)
-    fields = {name: getattr(node, name) for name in all_fields(type(node)) if name != "prompt"}
+    fields = {name: getattr(node, name) for name in type(node).__dataclass_fields__}
+    fields = {n: flat(v) if isinstance(v, Prompt) else v for n, v in fields.items()}
     if isinstance(node, First):
         fields["branches"] = [
             (flat(b.block.stop, b.block.start), b.names) for b in node.branches
         ]
-    if isinstance(node, Prompted):
-        fields["prompt"] = flat(node.prompt)
     return type(node), fields
-
-
-def all_fields(kind: type[Node]) -> tuple[str, ...]:
-    return tuple(kind.__dataclass_fields__)

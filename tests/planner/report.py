@@ -37,7 +37,8 @@ def report(points: int = 3) -> Graph:
     state = state.append(Answer(1), Close("assistant"))
     blocks = []
     for i in range(points):
-        branch = state.append(Open("user"), Text(("Write only this point: ",)), Ref(1, ("points", i)))
+        point = Ref(1, ("points", i))
+        branch = state.append(Open("user"), Text(("Write only this point: ",)), point)
         branch = branch.append(Close("user"), Open("assistant"))
         scope = f"report/expand[{i}]"
         short = Sampling(max_tokens=80)

@@ -20,7 +20,7 @@ constants = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner)
     | st.dictionaries(st.text(max_size=2), inner, max_size=3)
     | st.sets(st.integers(0, 3), max_size=3),
-    max_leaves=6,
+    max_leaves=4,
 )  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def test_equal_exactly_where_the_constants_are(a: Any, b: Any) -> None:
     [
         (1, True), (1, 1.0), (0.0, -0.0), ("1", 1), ("1", b"1"), ((1,), [1]), ({1}, frozenset({2})),
         ([[1], 2], [[1, 2]]), (["a", "b"], ["ab"]), ({"a": 1}, {"a": 2}), (Point(1), (1,)),
-        (Settings(1), Settings(2)), (Settings(1), Settings(1, hidden=2)), (Model(size=1), {"size": 1}),
+        (Settings(1), Settings(2)), (Settings(1), Settings(1, hidden=2)), 
+        (Model(size=1), {"size": 1}),
         (Colour.RED, 1), (None, "None"), (int, str), (len, print), ("\ud800", "?"),
     ],
 )  # fmt: skip

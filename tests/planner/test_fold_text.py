@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from ramify.ir import (
     Answer,
     Block,
+    Each,
     Generate,
     Graph,
     Open,
@@ -108,7 +109,7 @@ def test_all_that_can_fold_does(graph: Graph) -> None:
     for prompt in prompts:
         for above in prompt.ancestors():
             parent = above.parent
-            if parent is None or not {type(above.segment), type(parent.segment)} == {Text}:
+            if parent is None or {type(above.segment), type(parent.segment)} != {Text}:
                 continue
             assert id(parent) in ends or len(children[id(parent)]) > 1
 
@@ -140,6 +141,8 @@ def _reachable(node: object) -> list[Prompt]:
     found = []
     if isinstance(node, Prompted):
         found.append(node.prompt)
+    if isinstance(node, Each):
+        found.append(node.start)
     for branch in getattr(node, "branches", ()):
         found += [branch.block.start, branch.block.stop]
     for prompt in list(found):

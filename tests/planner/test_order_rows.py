@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from ramify.ir import Answer, Close, Generate, Graph, Open, Prompt, Ref, Retrieve, Text
 from ramify.planner import Context, order_rows
-from ramify.planner.order_rows import Item, heads
+from ramify.planner.heads import Item, heads, shared
 from tests.planner.graphs import INDEX, quick
 
-parts = st.lists(st.sampled_from(["a", "b", "cc"]), max_size=4)
+parts = st.lists(st.sampled_from(["a", "b", "cc", "cca", "ccb", ""]), max_size=4)
 rows = st.lists(parts, min_size=1, max_size=6)
 
 
@@ -24,11 +24,15 @@ def _row(texts: list[str], *more: list[str]) -> Graph:
 
 
 def _shared(a: list[Item], b: list[Item]) -> int:
+    """The naive twin of `shared`."""
     count = 0
     for x, y in zip(a, b, strict=False):
+        for one, other in zip(x, y, strict=False):
+            if one != other:
+                return count
+            count += 1
         if x != y:
             break
-        count += 1
     return count
 
 
@@ -46,12 +50,21 @@ def test_before_and_after() -> None:
 def test_equal_rows_keep_their_order() -> None:
     assert order_rows([_row(["a"]) for _ in range(5)], Context()) == [0, 1, 2, 3, 4]
     assert order_rows([], Context()) == []
-    assert order_rows([Graph("p"), _row(["a"]), Graph("p")], Context()) in ([0, 2, 1], [1, 0, 2])
+    assert order_rows([Graph("p"), _row(["a"]), Graph("p")], Context()) == [0, 1, 2]
+
+
+def test_rows_that_share_nothing_keep_their_order() -> None:
+    assert order_rows([_row([text]) for text in "zebra"], Context()) == [0, 1, 2, 3, 4]
+
+
+def test_what_is_shared_inside_of_a_text_counts() -> None:
+    graphs = [_row([f"document {i % 2}: question {i}"]) for i in range(4)]
+    assert order_rows(graphs, Context()) == [0, 2, 1, 3]
 
 
 def test_the_prompts_that_share_most_count_first() -> None:
     """A short first prompt that every row has for itself does not hide the shared document."""
-    documents = ["one long document", "another long document"]
+    documents = ["a long document", "the other long document"]
     graphs = [_row([f"classify {i}"], [documents[i % 2], f"q{i}"]) for i in range(6)]
     assert order_rows(graphs, Context()) == [0, 2, 4, 1, 3, 5]
 
@@ -75,7 +88,7 @@ def test_only_what_is_known_counts() -> None:
     after = first.append(Ref(0), Text(("b",))).append(Answer(1), Text(("d",)))
     graph.add(Generate(id=3, prompt=after))
     (items,) = heads(graph)
-    assert [item for item in items if isinstance(item, str)] == ["a", "c"]
+    assert [item for item in items if not item.startswith("\0")] == ["a", "c"]
 
 
 @quick
@@ -86,6 +99,20 @@ def test_no_order_shares_more(contents: list[list[str]]) -> None:
     assert sorted(order) == list(range(len(graphs)))
     best = max(_total(graphs, list(some)) for some in permutations(range(len(graphs))))
     assert _total(graphs, order) == best
+    for a, b in pairwise(map(heads, graphs)):
+        assert shared(a[0], b[0]) == _shared(a[0], b[0])
+
+
+@quick
+@given(rows)
+def test_groups_come_in_the_order_in_which_they_are_seen(contents: list[list[str]]) -> None:
+    graphs = [_row(texts) for texts in contents]
+    order = order_rows(graphs, Context())
+    assert order[0] == 0
+    for group in {"".join(texts[:1]) for texts in contents if texts}:
+        inside = [i for i in order if contents[i][:1] == [group]]
+        if inside:
+            assert inside[0] == min(inside)
 
 
 @quick

@@ -60,7 +60,7 @@ def test_a_shared_prefix_counts_once() -> None:
 def test_branches_that_are_not_known_count() -> None:
     graph = Graph("p")
     graph.add(Call(id=0, function=len, pure=True))
-    graph.add(Each(id=1, items=Ref(0), grow=lambda items: ()))
+    graph.add(Each(id=1, items=Ref(0), start=Prompt(), grow=lambda items: ()))
     found = prioritize(graph, Context(profiles={"": _profile()})).priorities
     assert found is not None
     assert found[0] > found[1] > 1.0

@@ -182,7 +182,8 @@ def test_calls() -> None:
     assert _key(pure) != _key(replace(pure, args=(1,), kwargs=(("a", [2]),)))
     assert _key(pure) != _key(replace(pure, function=len))
     assert _key(replace(pure, args=(object(),))) is None
-    assert _key(replace(pure, args=(Pack((1,)),))) != _key(replace(pure, args=(Pack((1,), ("a",)),)))
+    plain, named = Pack((1,)), Pack((1,), ("a",))
+    assert _key(replace(pure, args=(plain,))) != _key(replace(pure, args=(named,)))
 
 
 class Chancy:
@@ -200,10 +201,8 @@ def test_objects_that_count_by_identity_live_as_long_as_the_key() -> None:
     for _ in range(50):  # functions that come and go, often at the same address
         keys.add(_key(Call(id=0, function=lambda: 1, pure=True)))
     assert len(keys) == 50
-    read = [
-        _key(Call(id=0, function=lambda: 1, pure=True), Generate(id=1, prompt=PROMPT.append(Ref(0))))
-        for _ in range(50)
-    ]
+    reader = Generate(id=1, prompt=PROMPT.append(Ref(0)))
+    read = [_key(Call(id=0, function=lambda: 1, pure=True), reader) for _ in range(50)]
     assert len(set(read)) == 50
 
 

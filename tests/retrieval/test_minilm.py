@@ -42,17 +42,19 @@ def test_vectors_have_length_one_and_meaning(capfd: pytest.CaptureFixture[str]) 
 
 
 async def test_recall_on_real_questions(paragraphs: Index, asked: list[Asked]) -> None:
-    """The other paragraphs of the same articles are the distractors. Measured: MEASURED."""
+    """The other paragraphs of the same articles are the distractors. Measured: recall@5 0.980
+    hybrid, 0.985 sparse.
+    """
     questions = [(one.question, [one.paragraph]) for one in asked]
     hybrid = await evaluate(paragraphs, questions)
     sparse = await evaluate(paragraphs, questions, mode="sparse")
     print(hybrid, sparse, sep="\n")
-    assert hybrid.recall[5] > 0.9
+    assert hybrid.recall[5] > 0.95
     assert hybrid.recall[10] >= sparse.recall[10]
 
 
 async def test_reranking_lifts_the_right_paragraph(paragraphs: Index, asked: list[Asked]) -> None:
-    """Measured: MEASURED."""
+    """Measured: 23 of 30 right ones came first before, 26 after."""
     found = await asyncio.gather(*(paragraphs.search(one.question, 3) for one in asked[:30]))
     ranked = await asyncio.gather(
         *(

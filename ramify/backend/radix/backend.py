@@ -57,6 +57,7 @@ class RadixBackend:
         self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
         self.context = parts.context
         self.slots = parts.slots
+        self._vocab = parts.engine.model.body.vocab
         self._profile = parts.profile
         self._options = options
         self._tokenizer = tokenizer
@@ -78,7 +79,7 @@ class RadixBackend:
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         prompt, sampling = request.prompt, request.sampling
-        room = self._room(len(prompt), request.label)
+        room = self._room(prompt, len(prompt), request.label)
         self._check_pool(len(prompt) + min(room, sampling.max_tokens), request.label)
         tail = self.renderer.answer_tail(prompt)
         matcher: Matcher | None = None
@@ -107,8 +108,9 @@ class RadixBackend:
     async def score(self, request: ScoreRequest) -> Scores:
         longest = max(map(len, request.continuations), default=0)
         length = len(request.prompt) + longest
-        self._room(min(len(request.prompt), length - 1), request.label)  # refuses an empty prompt
-        self._room(max(len(request.prompt), length - 1), request.label)
+        for ids in request.continuations:
+            self._check_ids(ids, request.label)
+        self._room(request.prompt, length - 1, request.label)
         self._check_pool(length, request.label)
         channel = Channel(self._worker)
         found = await self._result(Scoring(request, channel.sink), channel)
@@ -116,7 +118,7 @@ class RadixBackend:
         return found
 
     async def prefill(self, prompt: TokenPrompt, *, salt: str = "") -> Usage:
-        self._room(len(prompt), "")
+        self._room(prompt, len(prompt), "")
         self._check_pool(len(prompt), "")
         channel = Channel(self._worker)
         found = await self._result(Warming(prompt.ids, salt, 0.0, channel.sink), channel)
@@ -159,18 +161,31 @@ class RadixBackend:
             if not done:
                 self._worker.cancel(job)
 
-    def _room(self, prompt: int, label: str) -> int:
-        """Tokens that fit behind a prompt. Raises PromptTooLongError where there is none."""
-        if prompt == 0:
+    def _room(self, prompt: TokenPrompt, length: int, label: str) -> int:
+        """Tokens that fit behind `length` tokens which begin with a prompt.
+
+        Raises PromptTooLongError where there is none, BackendError for tokens that do not exist.
+        """
+        if not prompt.ids:
             raise BackendError("the prompt is empty.", where=Where(node=label))
-        if prompt >= self.context:
+        self._check_ids(prompt.ids, label)
+        if length >= self.context:
             raise PromptTooLongError(
-                f"the prompt has {prompt} tokens, and {self.name!r} has a context of "
+                f"the prompt has {length} tokens, and {self.name!r} has a context of "
                 f"{self.context}.",
                 hint="Shorten the prompt (rf.compress).",
                 where=Where(node=label),
             )
-        return self.context - prompt
+        return self.context - length
+
+    def _check_ids(self, ids: tuple[int, ...], label: str) -> None:
+        if ids and not (min(ids) >= 0 and max(ids) < self._vocab):
+            raise BackendError(
+                f"token {min(ids) if min(ids) < 0 else max(ids)} does not exist: {self.name!r} has "
+                f"the tokens 0 to {self._vocab - 1}.",
+                hint="Render prompts with the backend's own renderer.",
+                where=Where(node=label),
+            )
 
     def _check_pool(self, tokens: int, label: str) -> None:
         if tokens > self.slots:

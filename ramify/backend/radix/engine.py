@@ -66,12 +66,14 @@ class Engine:
             self.scheduler.complete(chunks)
             self._count(chunks, len(step.tokens))
             self._take(wanted, logits)
-        for sequence in list(self.scheduler.running):
-            job = sequence.job
-            if isinstance(job, Warming) and sequence.leaf is not None and sequence.leaf.ready:
-                self._end(sequence)
-                job.finish()
-                self.metrics.finished += 1
+        running = self.scheduler.running
+        warm = [job for s in running if isinstance(job := s.job, Warming) and s.ready]
+        for job in warm:
+            self._end(job.sequence)
+            job.finish()
+            self.metrics.finished += 1
+        if not chunks and not warm and self.jobs:
+            raise RuntimeError("the scheduler makes no progress: a defect of the engine")
 
     def snapshot(self) -> Snapshot:
         """The state now."""

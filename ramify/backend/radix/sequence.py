@@ -64,6 +64,11 @@ class Sequence:
         """How many leading tokens go into the tree: all whose logits nobody wants."""
         return min(self.wanted, self.length)
 
+    @property
+    def ready(self) -> bool:
+        """Whether the KV of its part in the tree is there."""
+        return self.leaf is not None and self.leaf.ready
+
     def append(self, token: int) -> None:
         """Add a generated token, whose logits are wanted next."""
         self.tokens[self.length] = token

@@ -28,6 +28,7 @@ from tests.backend.radix.harness import greedy
 from tests.backend.radix.models import tiny
 
 PROMPT = tuple(range(5, 45))
+STORIES = Path(__file__).parents[4] / "shared" / "models" / "stories260K"
 
 
 def ask(n: int = 8, prompt: tuple[int, ...] = PROMPT, **options: Any) -> Request:
@@ -166,6 +167,16 @@ async def test_what_does_not_fit_is_refused_with_numbers(backend: RadixBackend) 
     await small.close()
 
 
+async def test_tokens_that_do_not_exist_are_refused(backend: RadixBackend) -> None:
+    with pytest.raises(BackendError, match=r"token 160 does not exist.* 0 to 159"):
+        await collect(backend.generate(ask(8, (5, 160))))
+    with pytest.raises(BackendError, match="token -1 does not exist"):
+        await backend.prefill(TokenPrompt((-1, 7)))
+    with pytest.raises(BackendError, match="token 999 does not exist"):
+        await backend.score(ScoreRequest(prompt=TokenPrompt(PROMPT), continuations=((5, 999),)))
+    assert (await collect(backend.generate(ask()))).ids == greedy("llama", PROMPT, 8)
+
+
 async def test_an_answer_is_cut_where_the_context_ends(backend: RadixBackend) -> None:
     found = await collect(backend.generate(ask(100, (9,) * 505)))
     assert len(found.ids) == 7 and found.finish == "length"
@@ -270,6 +281,48 @@ def test_a_backend_that_nobody_holds_stops_its_thread() -> None:
     thread.join(5)
     assert not thread.is_alive()
     assert not [t for t in threading.enumerate() if "left alone" in t.name]
+
+
+def test_a_program_may_end_without_closing() -> None:
+    code = f"""
+import asyncio
+from ramify.backend.contract import Request, TokenPrompt
+from ramify.backend.radix import RadixBackend
+from ramify.ir.sampling import Sampling
+backend = RadixBackend.open({str(tiny("llama"))!r}, threads=1, pool_tokens=600)
+async def main():
+    request = Request(prompt=TokenPrompt((5, 6, 7)), sampling=Sampling(max_tokens=400))
+    async for delta in backend.generate(request):
+        break
+asyncio.run(main())
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not STORIES.is_dir(), reason="the shared model stories260K is not here")
+async def test_real_weights_tell_the_story_that_transformers_tells() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(STORIES, dtype=torch.float32)
+    opened = RadixBackend.open(STORIES, dtype="float32", threads=1, pool_tokens=2000)
+    tokenizer = opened.renderer.tokenizer
+    starts = ("Once upon a time", "Once upon a day, Lily", "The dog", "Once upon a time, Tim")
+    asked = [tokenizer.start_ids + tokenizer.encode(text, first=True) for text in starts]
+    want = [
+        model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=50, pad_token_id=0)
+        for ids in asked
+    ]
+    for _ in range(2):
+        found = await asyncio.gather(
+            *(collect(opened.generate(ask(50, ids, ignore_end=False))) for ids in asked)
+        )
+        for ids, answer, tokens in zip(asked, found, want, strict=True):
+            assert answer.ids == [i for i in tokens[0, len(ids) :].tolist() if i != 2]
+            assert answer.text == tokenizer.decode(answer.ids)
+    await opened.close()
 
 
 async def test_calibration_measures_and_leaves_the_cache_alone(backend: RadixBackend) -> None:

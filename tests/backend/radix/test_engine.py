@@ -6,8 +6,12 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.backend.radix.harness import engine_for, generation, greedy, run
+from ramify.backend.contract import ScoreRequest, TokenPrompt
+from ramify.backend.radix.jobs import Generation, Scoring, Warming
+from tests.backend.radix.harness import Sunk, engine_for, generation, greedy, run
 from tests.backend.radix.models import FAMILIES, VOCAB
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
@@ -136,6 +140,48 @@ def test_cancelling_at_any_step_frees_everything(steps: int) -> None:
         engine.cancel(job)
         engine.check()
     assert not engine.busy
+    engine.scheduler.cache.tree.clear()
+    assert engine.scheduler.cache.slots.used == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_whatever_happens_the_answers_are_those_of_generate(data: st.DataObject) -> None:
+    """Random arrivals, cancellations, pools, budgets; scores and warm prefixes among them."""
+    draw = data.draw
+    engine = engine_for(
+        "llama", slots=draw(st.integers(90, 300)), cache=draw(st.booleans()), fused=True,
+        budget=draw(st.integers(1, 60)), max_batch=draw(st.integers(1, 6)),
+        patience=draw(st.sampled_from([0, 20, 1000])),
+    )  # fmt: skip
+    asked, live = prompts(draw(st.integers(0, 3))), []
+    for _ in range(draw(st.integers(1, 10))):
+        ids, n = draw(st.sampled_from(asked)), draw(st.integers(1, 12))
+        kind = draw(st.sampled_from(["generate"] * 4 + ["score", "warm"]))
+        priority = draw(st.sampled_from([0.0, 1.0]))
+        job = Warming(ids, "", priority, Sunk())
+        if kind == "generate":
+            job = generation(ids, n, priority=priority)
+        elif kind == "score":
+            tokens = tuple(greedy("llama", ids, 12)[:n])
+            prompt = TokenPrompt(ids)
+            job = Scoring(ScoreRequest(prompt=prompt, continuations=(tokens, (7, 8))), Sunk())
+        engine.submit(job)
+        live.append((job, ids, n))
+        for _ in range(draw(st.integers(0, 4))):
+            engine.step()
+            engine.check()
+        if draw(st.integers(0, 4)) == 0:
+            job, *_ = live.pop(draw(st.integers(0, len(live) - 1)))
+            engine.cancel(job)
+            engine.check()
+    run(engine)
+    for job, ids, n in live:
+        if isinstance(job, Generation):
+            assert job.sink.ids == greedy("llama", ids, n)
+        elif isinstance(job, Scoring):
+            assert [len(found) for found in job.sink.items[-1].logprobs] == [n, 2]
+    engine.check()
     engine.scheduler.cache.tree.clear()
     assert engine.scheduler.cache.slots.used == 0
 

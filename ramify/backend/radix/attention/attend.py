@@ -85,8 +85,7 @@ def attend(
             total, total_lse = merge(total, total_lse, part, part_lse)
         else:
             at = group.rows
-            merged = merge(total[at], total_lse[at], part, part_lse)
-            total[at], total_lse[at] = merged
+            total[at], total_lse[at] = merge(total[at], total_lse[at], part, part_lse)
     if sinks is not None:
         total = total * torch.sigmoid(total_lse - sinks.float())[..., None]
     return total.to(query.dtype)
