@@ -68,7 +68,7 @@ class ScoreRequest:
 class Usage:
     """Tokens and seconds of one request; `+` adds tokens and seconds up."""
 
-    prompt_tokens: int = 0
+    prompt_tokens: int = 0  # of a score: the continuations' too
     cached_tokens: int = 0  # of the prompt tokens: found in the cache, not computed
     output_tokens: int = 0
     first_token_s: float = 0.0  # from submission to the first token

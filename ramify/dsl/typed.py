@@ -60,7 +60,7 @@ def _schema(schema: Any) -> tuple[Constraint, Callable[[str], Any], Any]:
         return Constraint("schema", _compact(schema)), json.loads, Any
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(schema)
-        text = _compact(adapter.json_schema())
+        text = _compact(_closed(adapter.json_schema()))
     except PydanticUserError as error:
         raise ConstraintError(
             f"no schema can be made from {schema!r}: {str(error).splitlines()[0]}",
@@ -69,5 +69,18 @@ def _schema(schema: Any) -> tuple[Constraint, Callable[[str], Any], Any]:
     return Constraint("schema", text), adapter.validate_json, schema
 
 
+def _closed(schema: Any) -> Any:
+    """The schema without keys beyond those that its objects name: a model must come to an end."""
+    if isinstance(schema, list):
+        return [_closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(item) for key, item in schema.items()}
+    if isinstance(closed.get("properties"), dict) and closed.get("type") == "object":
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
 def _compact(schema: dict[str, Any]) -> str:
-    return json.dumps(schema, sort_keys=True, separators=(",", ":"))
+    """One line; keys stay in their order, in which a model writes the fields."""
+    return json.dumps(schema, separators=(",", ":"))

@@ -80,8 +80,8 @@ GREEDY = Sampling()
 class Constraint:
     """What the generated text must look like.
 
-    `text` is the regex (whole answer must match), the JSON schema as compact JSON with sorted
-    keys, or the grammar in Lark syntax; `choices` holds the options of kind "choices".
+    `text` is the regex (whole answer must match), the JSON schema as compact JSON (fields are
+    written in its order), or the grammar in Lark syntax; `choices` holds the options of kind "choices".
     """
 
     kind: ConstraintKind
