@@ -63,7 +63,7 @@ def put_together(
 
 
 def whole(source: str | Passages, before: int, target: int, method: str) -> Compressed:
-    """A source that needs no compression, untouched."""
+    """A source that needs no compression, or has nothing to give up, untouched."""
     if isinstance(source, str):
         kept = [Kept(0, len(source))] if source else []
     else:
@@ -75,6 +75,7 @@ def whole(source: str | Passages, before: int, target: int, method: str) -> Comp
         tokens_after=before,
         target=target,
         method=method,
+        note="" if before <= target else "there is nothing to shorten",
     )
 
 

@@ -20,7 +20,7 @@ async def test_function_words_go_a_class_at_a_time() -> None:
     text = "The mayor of the town is Ada Berg, and it was founded in 1340."
     assert await short(text, rate=1.0) == text
     assert await short(text, rate=0.9) == "mayor of town is Ada Berg, and it was founded in 1340."
-    assert await short(text, rate=0.7) == "mayor of town Ada Berg, and it founded in 1340."
+    assert await short(text, rate=0.8) == "mayor of town Ada Berg, and it founded in 1340."
     assert await short(text, rate="auto") == "mayor town Ada Berg, founded 1340."  # type: ignore[arg-type]
 
 
@@ -81,5 +81,5 @@ async def test_nothing_to_compress(source: str | Passages) -> None:
 
 async def test_a_megabyte() -> None:
     text = "The mill is by the lake. " * 40_000
-    made = await Words().compress(text, rate=0.7, count=by_words)
+    made = await Words().compress(text, rate=0.5, count=by_words)
     assert made.met and str(made).startswith("mill by lake. mill by lake.")

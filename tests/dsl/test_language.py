@@ -489,3 +489,63 @@ class TestBadInput:
             return s["a"]
 
         assert good.run(backend=backend).text
+
+
+def test_a_reply_decides_a_select() -> None:
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.user("pick")
+        s += rf.assistant(rf.select("best", ["red", "green", "blue"]))
+        assert s.last == s["best"]
+        return s["best"]
+
+    for color in ("red", "green", "blue"):
+        assert p.run(backend=fake(reply=color)).text == color
+
+
+def test_resolve_keeps_the_shape_of_lists() -> None:
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.gen("a", max_tokens=4)
+        branches = s.fork(2)
+        branches += rf.gen("b", max_tokens=4)
+        one, two = rf.resolve(s["a"], branches["b"])
+        assert isinstance(one, str) and len(two) == 2 and len(backend.calls) == 2
+        with pytest.raises(ProgramError, match="is not a value"):
+            rf.resolve("x")
+        return [one, *two]
+
+    backend = fake()
+    assert len(p.run(backend=backend).value) == 3
+
+
+def test_misuses_are_named() -> None:
+    @rf.program
+    async def later(s: rf.State) -> Any:
+        return s.text()
+
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.gen("n", schema=int, max_tokens=4)
+        for use, match in (
+            (lambda: s["n"] + 1, "is no text"),
+            (lambda: {s["n"]: 1}, "cannot be a key"),
+            (lambda: rf.lines(rf.gen("x")), "'x' is not a value yet"),
+            (lambda: s.__setitem__("g", rf.gen("x")), "'x' is not a value yet"),
+            (lambda: f"{s.fork(2)}", "no text of their own"),
+            (later, "async program 'later' was called in a sync one"),
+        ):
+            with pytest.raises(RamifyError, match=match):
+                use()
+        return f"state: {s}"
+
+    assert p.run(backend=fake(reply="7")).text == "state: 7"
+    for function, match in ((lambda self: 1, "method"), (lambda s, backend: 1, "used by run")):
+        with pytest.raises(ProgramError, match=match):
+            rf.program(function)
+
+    def generator(s: rf.State) -> Any:
+        yield s
+
+    with pytest.raises(ProgramError, match="generator"):
+        rf.program()(generator)

@@ -117,6 +117,20 @@ class Writer:
         logprobs = self._logprobs(prompt.ids, ids, sampling.logprobs)
         return Written(ids, self._tokenizer.decode(ids), finish, logprobs)
 
+    def score(
+        self, prompt: TokenPrompt, continuations: tuple[tuple[int, ...], ...]
+    ) -> tuple[tuple[float, ...], ...]:
+        """A log-probability for each token; the continuation that is the reply has the best."""
+        reply = None
+        if self._replies is not None:
+            reply = self._replies.to(self._tokenizer.spell(prompt.ids))
+        return tuple(
+            (-0.001,) * len(ids)
+            if reply is not None and self._tokenizer.decode(ids).strip() == reply.strip()
+            else continuation_logprobs(prompt.ids, ids)
+            for ids in continuations
+        )
+
     def _free(self, key: int, reply: str | None, sampling: Sampling) -> tuple[int, ...]:
         more = words(key)
         if reply is None:

@@ -19,7 +19,7 @@ from ramify.backend.contract import (
     TokenPrompt,
     Usage,
 )
-from ramify.backend.fake.answers import Replies, Reply, Writer, continuation_logprobs
+from ramify.backend.fake.answers import Replies, Reply, Writer
 from ramify.backend.fake.gate import Gate
 from ramify.backend.fake.prefixes import PrefixCache
 from ramify.backend.fake.tokenizer import WordTokenizer
@@ -71,7 +71,8 @@ class FakeBackend:
     Answers are words drawn from the prompt's tokens (and the seed, with temperature over 0), or
     `reply`: a function of the prompt's text, a mapping from a part of the prompt to the answer, or
     a list in order of arrival. Limits, stop strings and constraints are honoured; penalties,
-    top_p, top_k and min_p have nothing to act on.
+    top_p, top_k and min_p have nothing to act on. Of continuations to score, the one that is the
+    reply is the likeliest.
 
     `context` is in tokens; `latency` times the profile's seconds are slept (0: none); `fail` may
     give an exception to raise for a request; after `die_after` requests the backend is dead;
@@ -177,7 +178,7 @@ class FakeBackend:
             read = sum(map(len, request.continuations))
             await self._compute(call.tokens - call.cached + read)
             self._check_alive()
-            found = tuple(continuation_logprobs(prompt.ids, ids) for ids in request.continuations)
+            found = self._writer.score(prompt, request.continuations)
             call.finished = next(self._clock)
             total = perf_counter() - begun
             return Scores(found, Usage(call.tokens + read, call.cached, 0, total, total))
