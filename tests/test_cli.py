@@ -43,7 +43,9 @@ def ramify(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedPr
 
 
 def test_run(folder: Path) -> None:
-    done = ramify(folder, "run", "prog.py", "-s", "text=hi", "-s", "n=2", "-b", "fake:", "--explain")
+    done = ramify(
+        folder, "run", "prog.py", "-s", "text=hi", "-s", "n=2", "-b", "fake:", "--explain"
+    )
     assert done.returncode == 0 and done.stdout.strip() in ("good", "bad")
     assert "happened" in done.stderr
     done = ramify(folder, "run", "prog.py:label", "-s", "text=hi", "-b", "fake:", "--json")

@@ -10,7 +10,7 @@ BatchInterruptedError BatchResult Branches EachBranches Event FakeBackend Index 
 Program RamifyError Result Retry Sampling State Timeouts Value aresolve assistant call cite
 close_backends compress first gen lines open_backend patterns program register_backend rerank
 resolve retrieve score select set_default_backend system tool user
-""".split()
+""".split()  # noqa: SIM905
 
 
 def test_the_public_names() -> None:

@@ -49,7 +49,7 @@ def make_tokenizer(vocab: int) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pairs = list(product(ascii_lowercase, repeat=2))
+    pairs = list(product(ascii_lowercase, ascii_lowercase))
     triples = ((a + b, c) for (a, b), c in product(pairs, ascii_lowercase))
     merges = list(islice((*pairs, *triples), vocab - 1 - len(tokens)))
     tokens += [a + b for a, b in merges]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ def rounded(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def grid(rows: list[Mapping[str, Any]]) -> str:
+def grid(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as aligned text; numbers stand right, a key that a row lacks stays blank."""
     if not rows:
         return ""
@@ -78,7 +78,7 @@ class Report:
     """
 
     benchmark: str
-    rows: list[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     ratios: dict[str, float]
     machine: dict[str, Any] = field(default_factory=dict)  # filled in by the command line
 

@@ -62,7 +62,8 @@ class Generate(Engine):
                 attention_mask=torch.ones_like(ids),
                 generation_config=greedy(count, **self.options),
             )
-        return found[:, ids.shape[1] :].tolist()
+        answers: list[list[int]] = found[:, ids.shape[1] :].tolist()
+        return answers
 
 
 class GenerateFromPrefix(Engine):
@@ -94,7 +95,8 @@ class GenerateFromPrefix(Engine):
                 generation_config=greedy(count),
             )
         self.cached = shared * (len(prompts) - 1)
-        return found[:, ids.shape[1] :].tolist()
+        answers: list[list[int]] = found[:, ids.shape[1] :].tolist()
+        return answers
 
 
 class ContinuousBatching(Engine):

@@ -64,10 +64,11 @@ class Passage:
 def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
     """The canonical answer with citation, or the absent answer."""
     if key not in passage.shown:
-        return (Piece(" " + ABSENT, FRAME_LOSS),)
+        return (Piece(" " + ABSENT, VALUE_LOSS),)
     subject, article = SUBJECT[key]
     return (
-        Piece(f" The {subject} of {passage.town.name} is", FRAME_LOSS),
+        Piece(f" The {subject}", VALUE_LOSS),  # here the model says whether there is an answer
+        Piece(f" of {passage.town.name} is", FRAME_LOSS),
         Piece(" " + article + passage.town.values[key], VALUE_LOSS),
         Piece(f" [{passage.label}].", FRAME_LOSS),
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from ramify.compressors.contract import Compressed, Count, Rate, source_of, targ
 from ramify.compressors.fitting import Fitting
 from ramify.compressors.memo import Memo, key_of
 from ramify.compressors.pieces import Piece, whole
+from ramify.retrieval.batcher import Dense, batcher_for
 from ramify.retrieval.contract import Embedder, Passages
-from ramify.retrieval.relevance import LEXICAL, batcher_for, cosines, coverage
+from ramify.retrieval.relevance import LEXICAL, cosines, coverage
 
 # How sharply worth falls with relevance. Chosen on 600 questions of SQuAD, so that 90 % of the
 # worth, which is what "auto" keeps, holds the answer in about 95 % of the cases.
@@ -40,13 +40,11 @@ class Extractive:
     query_aware = True
     deterministic = True
 
-    def __init__(
-        self, *, dense: bool | Literal["auto"] = "auto", embedder: Embedder | None = None
-    ) -> None:
+    def __init__(self, *, dense: Dense = "auto", embedder: Embedder | None = None) -> None:
         """`dense`: True needs the [retrieval] extra or an `embedder` (MissingExtraError), "auto"
         does without where it is missing, False goes by words only.
         """
-        self._batcher = batcher_for(dense, embedder)
+        self._batcher, _ = batcher_for(dense, embedder)
         self._memo = Memo()
 
     async def compress(

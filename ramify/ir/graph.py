@@ -72,6 +72,7 @@ class Graph:
     def check(self, done: Iterable[NodeId] = ()) -> None:
         """Raise GraphError where an invariant does not hold. `done` nodes may be missing."""
         finished = set(done)
+        checked: set[Prompt] = set()
         for node_id, node in self.nodes.items():
             where = Where(self.program, node.label)
             if node_id != node.id:
@@ -84,14 +85,17 @@ class Graph:
                 if source >= node_id and not isinstance(node, (Alias, First)):
                     raise GraphError(f"reads node {source}, which comes later.", where=where)
             if isinstance(node, Prompted):
-                self._check_answers(node)
+                self._check_answers(node, checked)
         for node_id in self.output_ids():
             if node_id not in self.nodes and node_id not in finished:
                 raise GraphError(f"output {node_id} is not a node.", where=Where(self.program))
 
-    def _check_answers(self, node: Prompted) -> None:
+    def _check_answers(self, node: Prompted, checked: set[Prompt]) -> None:
         """An answer stands right after the prompt that its node read."""
         for prompt in node.prompt.ancestors():
+            if prompt in checked:
+                return
+            checked.add(prompt)
             segment = prompt.segment
             if type(segment) is not Answer:
                 continue

@@ -125,13 +125,19 @@ class Prompt:
         An answer ends the walk: its node read everything before it.
         """
         found: list[NodeId] = []
-        prompt = self._source
-        floor = since.depth if since is not None else 0
-        while prompt is not None and prompt.depth > floor:
+        todo: list[tuple[Prompt | None, int]] = [
+            (self._source, since.depth if since is not None else 0)
+        ]
+        while todo:
+            prompt, floor = todo.pop()
+            if prompt is None or prompt.depth <= floor:
+                continue
             segment = prompt.segment
             if type(segment) is Answer:
                 found.append(segment.node)
-                break
+                continue
+            above = prompt.parent
+            todo.append((None if above is None else above._source, floor))
             if type(segment) is Ref:
                 found.append(segment.node)
             elif type(segment) is Parallel:
@@ -139,10 +145,7 @@ class Prompt:
                 if isinstance(blocks, Ref):
                     found.append(blocks.node)
                 else:
-                    for block in blocks:
-                        found.extend(block.stop.sources(since=block.start))
-            parent = prompt.parent
-            prompt = None if parent is None else parent._source
+                    todo += [(b.stop._source, b.start.depth) for b in reversed(blocks)]
         return found
 
     def starts_with(self, other: Prompt) -> bool:

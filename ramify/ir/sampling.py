@@ -81,7 +81,8 @@ class Constraint:
     """What the generated text must look like.
 
     `text` is the regex (whole answer must match), the JSON schema as compact JSON (fields are
-    written in its order), or the grammar in Lark syntax; `choices` holds the options of kind "choices".
+    written in its order), or the grammar in Lark syntax; `choices` holds the options of the kind
+    "choices".
     """
 
     kind: ConstraintKind

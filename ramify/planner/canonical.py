@@ -34,10 +34,10 @@ class NoBytesError(Exception):
 def encode(value: Any, held: list[Any], limit: int = _MANY) -> bytes:
     """The content of a constant; objects that are told apart by identity are added to `held`.
 
-    Lists, dicts, sets, dataclasses and pydantic models count by their type and what they hold now.
-    Functions, classes and modules count by identity, so that the bytes mean something only while
-    these live: keep `held` as long as the bytes. Raises NoBytesError for every other type, because
-    such an object may change, or hide what it holds.
+    Lists, dicts, sets, dataclasses, pydantic models and classes that compare by their slots count
+    by their type and what they hold now. Functions, classes and modules count by identity, so that
+    the bytes mean something only while these live: keep `held` as long as the bytes. Raises
+    NoBytesError for every other type, because such an object may change, or hide what it holds.
     """
     if type(value) is str:
         return _text(b"s", value)
@@ -128,6 +128,17 @@ class _Writer:
         return b"".join(writer.out)
 
 
+def _slots(kind: Any) -> list[str] | None:
+    """The slots of a class that compares by content and holds nothing but its slots."""
+    found: list[str] = []
+    for base in kind.__mro__[:-1]:
+        slots = vars(base).get("__slots__")
+        if slots is None:
+            return None
+        found += [slots] if isinstance(slots, str) else slots
+    return found if kind.__eq__ is not object.__eq__ else None
+
+
 def _content(value: Any) -> list[tuple[str, Any]]:
     """Names and values of what a record holds."""
     kind = type(value)
@@ -141,4 +152,8 @@ def _content(value: Any) -> list[tuple[str, Any]]:
         return [*vars(value).items(), ("", getattr(value, "__pydantic_extra__", None))]
     elif isinstance(value, datetime.time | datetime.datetime) and value.tzinfo is None:
         return [("", repr(value))]
+    else:
+        slots = _slots(kind)
+        if slots is not None and all(hasattr(value, name) for name in slots):
+            return [(name, getattr(value, name)) for name in slots]
     raise NoBytesError(f"{kind.__name__} does not show its content")

@@ -21,13 +21,15 @@ class Context:
     `profiles` by model name ("" is the default backend). `done` holds the nodes whose results are
     known or on their way: a graph may read them without containing them. Those among them that
     failed or were cancelled are in `lost`: no equal work is merged with them. `count` gives the
-    tokens of a text; only estimates call it, never the passes.
+    tokens of a text; only estimates call it, never the passes. `parallel_blocks` names the models
+    whose backends keep joined branches as they are (None: all); others read them as text again.
     """
 
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     done: Collection[NodeId] = field(default_factory=set)
     lost: Collection[NodeId] = ()
     count: Callable[[str], int] = rough_count
+    parallel_blocks: Collection[str] | None = None
 
     # The run's memory: a node planned later shares what was folded and merged before.
     planned: dict[NodeId, Node] = field(default_factory=dict)  # plan() fills it

@@ -182,6 +182,8 @@ def _compared(plan: Plan, accounts: Mapping[NodeId, Account]) -> list[str]:
     line("seconds", seconds(total.seconds), seconds(real.end_s))
     if total.price:
         line("price", f"{total.price:.4g}", f"{plan.price(accounts):.4g}")
+    if plan.grown:
+        lines.append("planned: what was known before the run")
     return lines
 
 

@@ -198,6 +198,8 @@ _fields: dict[type[Node], tuple[str, ...]] = {
 
 def _with_prompt(node: Prompted, prompt: Prompt) -> Prompted:
     """dataclasses.replace, in half the time."""
+    if type(node) not in _fields:
+        return replace(node, prompt=prompt)
     new = object.__new__(type(node))
     for name in _fields[type(node)]:
         object.__setattr__(new, name, getattr(node, name))

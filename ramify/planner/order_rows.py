@@ -10,9 +10,7 @@ from itertools import pairwise
 from ramify.ir import Graph
 from ramify.planner.context import Context
 from ramify.planner.heads import END, Item, heads, shared
-from ramify.planner.passes import Legality
 
-LEGALITY: Legality = "exact"
 _SAMPLE = 256  # rows that are looked at to tell which prompts matter most
 
 
@@ -23,7 +21,8 @@ def order_rows(graphs: Sequence[Graph], context: Context) -> list[int]:
     character: with a cache that holds one path, no order computes less (SGLang, arXiv 2312.07104,
     theorem 3.1). Among branches, the one that was seen first comes first, so the first row of a
     group leads it, and rows that share nothing keep their order. Where a row has several prompts
-    from scratch, those count first in which the rows share most.
+    from scratch, those count first in which the rows share most. Exact: rows do not read each
+    other.
 
     Before: doc1+q1, doc2+q2, doc1+q3. After: doc1+q1, doc1+q3, doc2+q2.
     """

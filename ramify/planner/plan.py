@@ -152,7 +152,6 @@ def join(plans: Sequence[Plan]) -> Plan:
 def _joined(notes: list[PassNote]) -> PassNote:
     """What one pass did in all plans of a run."""
     first = notes[0]
-    texts = list(dict.fromkeys(note.text for note in notes if note.text))
-    return PassNote(
-        first.name, first.legality, sum(note.changed for note in notes), "; ".join(texts)
-    )
+    changed = sum(note.changed for note in notes)
+    texts = dict.fromkeys(note.text for note in notes if note.changed) or [first.text]
+    return PassNote(first.name, first.legality, changed, "; ".join(texts))

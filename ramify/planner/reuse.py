@@ -11,8 +11,7 @@ from ramify.planner.work import find_works, trail
 class Reuse:
     """Walks the prompts of nodes in the order of execution; each model has a cache of its own.
 
-    Prompts are the same where their content is, be they one object or two. An endless cache is
-    assumed, and backends that keep joined blocks as they are.
+    Prompts are the same where their content is, be they one object or two. The cache is endless.
     """
 
     def __init__(self, graph: Graph, context: Context, sizes: Sizes) -> None:
@@ -56,7 +55,9 @@ class Reuse:
             return 0
         fork = self._digest(parent)
         at_fork = [b for b in segment.blocks if self._digest(b.start) == fork]
-        blocks = at_fork if segment.mode == "kv" else segment.blocks[:1]
+        able = self.context.parallel_blocks
+        apart = segment.mode == "kv" and (able is None or model in able)
+        blocks = at_fork if apart else segment.blocks[:1]
         start = self.sizes.prompt(parent)
         tokens = 0
         for block in blocks:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from hashlib import blake2b
 
-from ramify.ir import Alias, Graph, Node, NodeId, Parallel, Prompt, Prompted, Text
+from ramify.ir import Alias, Compress, Graph, Node, NodeId, Parallel, Prompt, Prompted, Text
 from ramify.planner.canonical import NoBytesError
 from ramify.planner.context import Context
 from ramify.planner.describe import Description, Trail, Work, describe, encoded, own_work
@@ -53,8 +53,9 @@ def _work(node: Node, context: Context) -> Work:
             return own_work(node.id)
     except NoBytesError:
         return own_work(node.id)
-    if context.profiles and isinstance(node, Prompted):
-        profile = context.profiles.get(node.model)
+    if context.profiles and isinstance(node, Prompted | Compress):
+        # compressors count tokens as the default backend does
+        profile = context.profiles.get(node.model if isinstance(node, Prompted) else "")
         description.text(b"b", profile.name if profile is not None else "")
     running.update(b"N" + b"".join(description.out))
     return Work(running.digest(), description.shared, description.held)

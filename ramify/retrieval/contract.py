@@ -82,7 +82,8 @@ class Passage:
         """This passage cut down to pieces of its text (in order, not overlapping), each without
         the white space around it.
         """
-        texts, spans = [], []
+        texts: list[str] = []
+        spans: list[Span] = []
         for piece in pieces:
             text = piece.of(self.text).strip()
             if text:

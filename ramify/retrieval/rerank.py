@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
+from ramify.retrieval.batcher import Dense, batcher_for
 from ramify.retrieval.contract import Embedder, Passages, Reranker, RetrievalError
 from ramify.retrieval.ranking import diversify
-from ramify.retrieval.relevance import LEXICAL, batcher_for, cosines, coverage
+from ramify.retrieval.relevance import LEXICAL, cosines, coverage
 from ramify.retrieval.sentences import sentence_spans
 from ramify.retrieval.terms import terms
 
@@ -27,7 +27,7 @@ class SentenceReranker:
     def __init__(
         self,
         *,
-        dense: bool | Literal["auto"] = "auto",
+        dense: Dense = "auto",
         embedder: Embedder | None = None,
         mmr: float | None = None,
     ) -> None:
@@ -37,7 +37,7 @@ class SentenceReranker:
         if mmr is not None and not 0 <= mmr <= 1:
             raise RetrievalError(f"mmr={mmr!r} is not allowed.", hint="It must be from 0 to 1.")
         self.name = "sentences"
-        self._batcher = batcher_for(dense, embedder)
+        self._batcher, _ = batcher_for(dense, embedder)
         self._mmr = mmr
 
     async def rank(self, passages: Passages, query: str, k: int | None = None) -> Passages:

@@ -62,9 +62,14 @@ class Run:
         self.begun = time.perf_counter()
         self.error: BaseException | None = None
         self.gate: Callable[[], Any] | None = None
+        self._lost: set[NodeId] = set()  # failed or cancelled
         self.context = Context(
             profiles={name: backend.profile() for name, backend in backends.items()},
             done=self.outcomes.by_id.keys(),
+            lost=self._lost,
+            parallel_blocks={
+                name for name, one in backends.items() if one.capabilities.parallel_blocks
+            },
             count=lambda text: len(backends[""].renderer.tokenizer.encode(text)),
         )
         self.options = Options() if policy.optimize else Options(passes=())
@@ -168,6 +173,8 @@ class Run:
                 continue
             self.outcomes.by_id[node.id] = outcome
             self._emit_finished(node, outcome)
+            if outcome.error is not None:
+                self._lost.add(node.id)
             if outcome.status == "failed" and self.policy.on_error == "fail":
                 self.fail(outcome.error or RamifyError("failed without an error."))
             for waiter in self._waiters.pop(node.id, ()):

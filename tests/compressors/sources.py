@@ -8,11 +8,23 @@ from hypothesis import strategies as st
 
 from ramify.retrieval import Passage, Passages, Span
 
-SENTENCES = st.sampled_from([
-    "The river is the Bruna.", "It was founded in 1340!", "Who is the mayor?", "Ada Berg is.",
-    "The mayor of the town is Ada Berg, who is old.", "A.", "東京は大きい。", "Ünïcödé – “yes”.",
-    "the a of", "no end", "# Title\n", "It was founded in 1340!", "\x00\u2028.",
-])
+SENTENCES = st.sampled_from(
+    [
+        "The river is the Bruna.",
+        "It was founded in 1340!",
+        "Who is the mayor?",
+        "Ada Berg is.",
+        "The mayor of the town is Ada Berg, who is old.",
+        "A.",
+        "東京は大きい。",
+        "Ünïcödé \u2013 “yes”.",
+        "the a of",
+        "no end",
+        "# Title\n",
+        "It was founded in 1340!",
+        "\x00\u2028.",
+    ]
+)
 GAPS = st.sampled_from([" ", "\n", "\n\n", "  ", ""])
 TEXTS = st.lists(st.tuples(SENTENCES, GAPS), max_size=10).map(
     lambda parts: "".join(sentence + gap for sentence, gap in parts)
@@ -21,8 +33,14 @@ TEXTS = st.lists(st.tuples(SENTENCES, GAPS), max_size=10).map(
 
 def _passages(texts: list[str], offset: int) -> Passages:
     return Passages(
-        Passage(id=f"p{at}", text=text, number=at + offset, title="Aldmoor" if at % 2 else "",
-                source="d", spans=(Span(7, 7 + len(text)),))
+        Passage(
+            id=f"p{at}",
+            text=text,
+            number=at + offset,
+            title="Aldmoor" if at % 2 else "",
+            source="d",
+            spans=(Span(7, 7 + len(text)),),
+        )
         for at, text in enumerate(texts)
     )
 

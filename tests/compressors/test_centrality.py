@@ -10,8 +10,9 @@ from ramify.compressors.centrality import centrality
 from ramify.retrieval.terms import terms
 
 TEXTS = st.lists(
-    st.lists(st.sampled_from(["mill", "river", "old", "mayor", "wool", "the"]), max_size=6)
-    .map(" ".join),
+    st.lists(st.sampled_from(["mill", "river", "old", "mayor", "wool", "the"]), max_size=6).map(
+        " ".join
+    ),
     max_size=8,
 )
 

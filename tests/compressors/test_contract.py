@@ -2,7 +2,7 @@ import pytest
 
 from ramify.compressors import Compressed, CompressionError, Compressor, Extractive, Kept, Words
 from ramify.compressors.contract import source_of, target_of
-from ramify.retrieval import Passage, Passages, cite
+from ramify.retrieval import Passage, Passages, Span, cite
 
 TEXT = "One. Two. Three."
 BLOCK = Passages.of(["One. Two.", "Three. Four.", "Five."])
@@ -25,7 +25,7 @@ def test_figures() -> None:
 
 
 def test_a_compression_of_passages_is_read_like_passages() -> None:
-    short = made(Passages([BLOCK[1].kept([(0, 6)])]), Kept(0, 6, 2))  # type: ignore[list-item]
+    short = made(Passages([BLOCK[1].kept([Span(0, 6)])]), Kept(0, 6, 2))
     short.check(BLOCK)
     assert str(short) == "[2] Three."
     assert [p.number for p in short] == [2]

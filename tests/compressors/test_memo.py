@@ -6,9 +6,7 @@ from ramify.retrieval import Passage, Passages
 
 
 def made(text: str) -> Compressed:
-    return Compressed(
-        value=text, kept=(), tokens_before=1, tokens_after=1, target=1, method="test"
-    )
+    return Compressed(value=text, kept=(), tokens_before=1, tokens_after=1, target=1, method="test")
 
 
 def test_the_oldest_is_forgotten() -> None:
@@ -28,9 +26,14 @@ def test_keys_differ_where_results_may() -> None:
     tokens = Tokens()
     base = Passage(id="a", text="x y", meta={"year": [1]})
     sources = [
-        "x y", "[1] x y", Passages.of([base]), Passages.of([base, base])[1:],
-        Passages.of([replace(base, title="t")]), Passages.of([replace(base, meta={"year": [2]})]),
-        Passages.of(["x", "y"]), Passages.of(["x\0y"]),
+        "x y",
+        "[1] x y",
+        Passages.of([base]),
+        Passages.of([base, base])[1:],
+        Passages.of([replace(base, title="t")]),
+        Passages.of([replace(base, meta={"year": [2]})]),
+        Passages.of(["x", "y"]),
+        Passages.of(["x\0y"]),
     ]
     keys = {key_of(source, None, 0.5, None, tokens.count) for source in sources}
     keys |= {key_of("x y", "q", 0.5, None, tokens.count), key_of("x y", None, None, 5, len)}

@@ -9,9 +9,7 @@ from tests.compressors.sources import SOURCES
 
 
 @given(SOURCES, st.data())
-def test_any_choice_of_pieces_is_made_of_them(
-    source: str | Passages, data: st.DataObject
-) -> None:
+def test_any_choice_of_pieces_is_made_of_them(source: str | Passages, data: st.DataObject) -> None:
     pieces = take_apart(source, sentence_spans)
     chosen = [piece for piece in pieces if data.draw(st.booleans())]
     value, kept = put_together(source, reversed(chosen))

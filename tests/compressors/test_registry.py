@@ -35,8 +35,12 @@ class Head:
     ) -> Compressed:
         text = str(source)[: tokens or 1]
         return Compressed(
-            value=text, kept=(Kept(0, len(text)),), tokens_before=count(str(source)),
-            tokens_after=count(text), target=tokens or 1, method=self.name,
+            value=text,
+            kept=(Kept(0, len(text)),),
+            tokens_before=count(str(source)),
+            tokens_after=count(text),
+            target=tokens or 1,
+            method=self.name,
         )
 
 

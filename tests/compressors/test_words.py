@@ -81,5 +81,5 @@ async def test_nothing_to_compress(source: str | Passages) -> None:
 
 async def test_a_megabyte() -> None:
     text = "The mill is by the lake. " * 40_000
-    made = await Words().compress(text, rate=0.5, count=by_words)
-    assert made.met and str(made).startswith("mill by lake. mill by lake.")
+    made = await Words().compress(text, rate="auto", count=by_words)
+    assert made.met and str(made).startswith("mill lake. mill lake.")

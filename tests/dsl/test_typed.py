@@ -19,7 +19,7 @@ class Outer(pydantic.BaseModel):
 
 
 def schema_of(schema: object) -> dict:
-    constraint, parse, annotation = constraint_of(None, schema, None, None)
+    constraint, parse, _ = constraint_of(None, schema, None, None)
     assert constraint is not None and constraint.kind == "schema" and parse is not None
     return json.loads(constraint.text)
 

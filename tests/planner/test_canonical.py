@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from ramify.planner.canonical import NoBytesError, encode, identity
+from ramify.retrieval.contract import Passages
 from tests.planner.graphs import quick
 
 constants = st.recursive(
@@ -40,6 +41,22 @@ class Settings:
 
 class Model(BaseModel):
     size: int
+
+
+class Slotted:
+    __slots__ = ("items",)
+
+    def __init__(self, *items: Any) -> None:
+        self.items = items
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slotted) and self.items == other.items
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Bare:
+    __slots__ = ()  # compares by identity
 
 
 class Opaque:
@@ -74,9 +91,10 @@ def test_equal_exactly_where_the_constants_are(a: Any, b: Any) -> None:
     [
         (1, True), (1, 1.0), (0.0, -0.0), ("1", 1), ("1", b"1"), ((1,), [1]), ({1}, frozenset({2})),
         ([[1], 2], [[1, 2]]), (["a", "b"], ["ab"]), ({"a": 1}, {"a": 2}), (Point(1), (1,)),
-        (Settings(1), Settings(2)), (Settings(1), Settings(1, hidden=2)), 
+        (Settings(1), Settings(2)), (Settings(1), Settings(1, hidden=2)),
         (Model(size=1), {"size": 1}),
-        (Colour.RED, 1), (None, "None"), (int, str), (len, print), ("\ud800", "?"),
+        (Slotted(1), Slotted(2)), (Colour.RED, 1), (None, "None"),
+        (int, str), (len, print), ("\ud800", "?"),
     ],
 )  # fmt: skip
 def test_different(a: Any, b: Any) -> None:
@@ -88,6 +106,7 @@ def test_different(a: Any, b: Any) -> None:
     [
         lambda: Settings(3), lambda: Model(size=2), lambda: Point(2), lambda: Colour.RED,
         lambda: datetime.datetime(2020, 1, 2), lambda: {"a": [Settings(1)]}, lambda: {3, 1, 2},
+        lambda: Slotted(1, "a"), lambda: Passages.of(["one", "two"]),
     ],
 )  # fmt: skip
 def test_equal(make: Any) -> None:
@@ -99,7 +118,8 @@ def test_what_hides_its_content_has_no_bytes() -> None:
     cyclic.append(cyclic)
     extra = Settings(1)
     object.__setattr__(extra, "more", 1)
-    for value in (Opaque(), object(), [Opaque()], cyclic, iter(()), extra, range(0).__iter__()):
+    unset = Slotted.__new__(Slotted)
+    for value in (Opaque(), Bare(), unset, object(), [Opaque()], cyclic, iter(()), extra):
         with pytest.raises(NoBytesError):
             encode(value, [])
 

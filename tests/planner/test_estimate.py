@@ -93,6 +93,18 @@ def test_joined_branches_are_read_again(mode: JoinMode, cached: int) -> None:
     assert found.nodes[2].cached_tokens == cached
 
 
+def test_backends_without_parallel_blocks_read_joined_branches_as_text() -> None:
+    fork = Prompt().append(Text(("12345",)))
+    branches = [fork.append(Text((word,))) for word in ("abc", "def")]
+    blocks = tuple(Block(fork, branch.append(Answer(i))) for i, branch in enumerate(branches))
+    graph = _graph(*branches, fork.append(Parallel(blocks, "kv")))
+    cached = [
+        estimate(graph, Context(count=_count, parallel_blocks=able)).nodes[2].cached_tokens
+        for able in (None, {""}, {"small"})
+    ]
+    assert cached == [5 + 10, 5 + 10, 5 + 5]
+
+
 def test_views_read_no_backend() -> None:
     graph = Graph("p")
     graph.add(View(id=0, prompt=Prompt().append(Text(("12345",)))))

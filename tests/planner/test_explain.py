@@ -125,6 +125,7 @@ def test_grown_nodes() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("act")]
     assert "grown │" in line
     assert line.split()[-5:] == ["9", "0", "0", "1.00", "1.00"]
+    assert "planned: what was known before the run" in text
 
 
 def test_seconds() -> None:

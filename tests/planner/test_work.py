@@ -172,6 +172,8 @@ def test_the_backend_behind_a_model_counts() -> None:
     one = Context(profiles={"": Profile(name="one", context=10)})
     other = Context(profiles={"": Profile(name="other", context=10)})
     assert work_keys(graph, one) != work_keys(graph, other)
+    shorter = _graph(Compress(id=0, source="text", compressor=INDEX, tokens=9))
+    assert work_keys(shorter, one) != work_keys(shorter, other)  # another tokenizer
 
 
 def test_calls() -> None:

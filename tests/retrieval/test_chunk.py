@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +25,7 @@ def test_no_word_is_lost_and_chunks_advance(text: str, chunker: Chunker) -> None
         assert chunk.of(text) == chunk.of(text).strip() != ""
         covered.update(range(*chunk))
     assert all(at in covered for at, character in enumerate(text) if not character.isspace())
-    assert all(a.start < b.start and a.stop < b.stop for a, b in zip(chunks, chunks[1:],
-                                                                     strict=False))
+    assert all(a.start < b.start and a.stop < b.stop for a, b in pairwise(chunks))
 
 
 @given(TEXT, st.integers(3, 12), st.integers(0, 2))

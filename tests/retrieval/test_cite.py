@@ -6,11 +6,13 @@ from ramify.retrieval import Passage, Passages, Span, cite
 from ramify.retrieval.cite import passages_of
 
 DOCUMENT = "Intro. The river is the Bruna. The mayor is Ada Berg."
-PASSAGES = Passages.of([
-    Passage(id="a#1", text=DOCUMENT[7:], title="Aldmoor", source="a", spans=(Span(7, 53),)),
-    Passage(id="b", text="Wool is sold.", source="b", spans=(Span(0, 13),)),
-    Passage(id="c", text="Nothing.", source="c", spans=(Span(0, 8),)),
-])
+PASSAGES = Passages.of(
+    [
+        Passage(id="a#1", text=DOCUMENT[7:], title="Aldmoor", source="a", spans=(Span(7, 53),)),
+        Passage(id="b", text="Wool is sold.", source="b", spans=(Span(0, 13),)),
+        Passage(id="c", text="Nothing.", source="c", spans=(Span(0, 8),)),
+    ]
+)
 
 
 def test_citations_lead_to_their_evidence() -> None:
@@ -62,8 +64,11 @@ def test_where_passages_come_from() -> None:
         cite("x", 3)
 
 
-@given(st.lists(st.sampled_from(["[1]", "[2, 9]", "[3-5]", "Word", ".", " ", "\n\n", "[", "]"]))
-       .map("".join))
+@given(
+    st.lists(st.sampled_from(["[1]", "[2, 9]", "[3-5]", "Word", ".", " ", "\n\n", "[", "]"])).map(
+        "".join
+    )
+)
 def test_any_text_can_be_read(text: str) -> None:
     found = cite(text, PASSAGES)
     for item in found:

@@ -33,7 +33,7 @@ def test_numbers_stay_with_slices() -> None:
 def test_numbers_must_differ_and_begin_at_one() -> None:
     with pytest.raises(RetrievalError, match="different numbers"):
         Passages([passage(1), passage(1)])
-    with pytest.raises(RetrievalError, match="Passages.of"):
+    with pytest.raises(RetrievalError, match=r"Passages\.of"):
         Passages([passage(0)])
 
 

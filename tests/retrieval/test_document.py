@@ -8,14 +8,16 @@ from ramify.retrieval.document import documents_of, read_documents
 
 
 def test_every_way_to_give_a_document() -> None:
-    given = documents_of([
-        "a text",
-        ("named", "another"),
-        {"id": 7, "text": "third", "title": "T", "year": 1999, "meta": {"lang": "en"}},
-        {"text": "a text"},
-        Passage(id="p#1", text="fourth", title="P", meta={"a": 1}),
-        Document("d", "fifth"),
-    ])
+    given = documents_of(
+        [
+            "a text",
+            ("named", "another"),
+            {"id": 7, "text": "third", "title": "T", "year": 1999, "meta": {"lang": "en"}},
+            {"text": "a text"},
+            Passage(id="p#1", text="fourth", title="P", meta={"a": 1}),
+            Document("d", "fifth"),
+        ]
+    )
     assert [d.id for d in given[1:3]] == ["named", "7"]
     assert given[0].id == given[3].id  # named after its content
     assert given[2] == Document("7", "third", "T", {"lang": "en", "year": 1999})

@@ -19,8 +19,11 @@ def test_measures_by_hand() -> None:
 
 
 def test_nothing_to_measure_is_an_error() -> None:
-    for measure in (lambda: recall_at(["a"], set(), 1), lambda: ndcg_at(["a"], {"a": 0.0}, 1),
-                    lambda: recall_at(["a"], {"a"}, 0)):
+    for measure in (
+        lambda: recall_at(["a"], set(), 1),
+        lambda: ndcg_at(["a"], {"a": 0.0}, 1),
+        lambda: recall_at(["a"], {"a"}, 0),
+    ):
         with pytest.raises(RetrievalError, match="no measure"):
             measure()
 

@@ -15,10 +15,18 @@ from tests.retrieval.hash_embedder import HashEmbedder
 
 TOWNS = [
     {"id": "a", "title": "Aldmoor", "text": "It lies on the river Bruna.", "people": 4000},
-    {"id": "b", "title": "Beckham", "text": "The harbour trades wool. It was founded in 1340.",
-     "people": 9000},
-    {"id": "c", "title": "Calbury", "text": "The mayor is Ada Berg. The river is the Taena.",
-     "people": 2000},
+    {
+        "id": "b",
+        "title": "Beckham",
+        "text": "The harbour trades wool. It was founded in 1340.",
+        "people": 9000,
+    },
+    {
+        "id": "c",
+        "title": "Calbury",
+        "text": "The mayor is Ada Berg. The river is the Taena.",
+        "people": 2000,
+    },
 ]
 
 
@@ -96,7 +104,9 @@ def test_add_upsert_delete() -> None:
     index.check()
 
 
-WORDS = st.lists(st.sampled_from("red mill by a lake. The ran".split()), min_size=1, max_size=12)
+WORDS = st.lists(
+    st.sampled_from(["red", "mill", "by", "a", "lake.", "The", "ran"]), min_size=1, max_size=12
+)
 CHANGES = st.lists(
     st.tuples(st.sampled_from(["upsert", "delete"]), st.sampled_from("abcd"), WORDS), max_size=12
 )
@@ -173,6 +183,17 @@ def test_options_that_cannot_be() -> None:
         Index(dense="yes")  # type: ignore[arg-type]
     with pytest.raises(RetrievalError, match="contradict"):
         Index(dense=False, embedder=HashEmbedder())
+
+
+def test_many_rows_are_searched_through_inverted_lists() -> None:
+    pytest.importorskip("faiss")
+    index = hybrid([(str(n), f"mill number {n} by lake {n % 17}") for n in range(400)])
+    assert index._table.vectors is not None
+    index._table.vectors._faiss_from = 100
+    assert "faiss inverted lists, approximate" in index.describe()
+    index.delete([str(n) for n in range(0, 400, 4)])
+    found = [index.search_now(f"mill number {n} by lake {n % 17}", 1) for n in range(1, 400, 8)]
+    assert [p[0].source for p in found] == [str(n) for n in range(1, 400, 8)]
 
 
 async def test_concurrent_searches_share_batches_and_are_right() -> None:

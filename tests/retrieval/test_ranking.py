@@ -26,14 +26,17 @@ def test_fusion_is_the_sum_of_reciprocal_ranks(rankings: list[list[int]]) -> Non
     assert list(fused) == sorted(fused, key=lambda row: (-fused[row], -row))
 
 
-@given(st.integers(1, 7).flatmap(lambda n: st.tuples(
-    st.lists(st.integers(0, 5), min_size=n, max_size=n),
-    st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=n, max_size=n),
-    st.integers(1, n), st.sampled_from([0.0, 0.25, 0.5, 1.0]),
-)))
-def test_diversify_is_the_definition(
-    case: tuple[list[int], list[list[int]], int, float]
-) -> None:
+@given(
+    st.integers(1, 7).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.integers(0, 5), min_size=n, max_size=n),
+            st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=n, max_size=n),
+            st.integers(1, n),
+            st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+        )
+    )
+)
+def test_diversify_is_the_definition(case: tuple[list[int], list[list[int]], int, float]) -> None:
     raw, alike, count, weight = case
     similarity = np.array(alike) / 4
     span = max(raw) - min(raw)

@@ -13,12 +13,14 @@ from ramify.retrieval.evaluate import reciprocal_rank
 from tests.retrieval.hash_embedder import HashEmbedder
 from tests.retrieval.squad import twenty_passages
 
-FOUND = Passages.of([
-    Passage(id="a", text="The mill is old. It stands by the lake.", score=9.0),
-    Passage(id="b", text="A lake. The harbour has a ferry called Heron.", score=8.0),
-    Passage(id="c", text="Nothing at all."),
-    Passage(id="d", text=""),
-])
+FOUND = Passages.of(
+    [
+        Passage(id="a", text="The mill is old. It stands by the lake.", score=9.0),
+        Passage(id="b", text="A lake. The harbour has a ferry called Heron.", score=8.0),
+        Passage(id="c", text="Nothing at all."),
+        Passage(id="d", text=""),
+    ]
+)
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -61,7 +63,7 @@ def test_rerankers_by_name() -> None:
     assert isinstance(default_reranker(), Reranker)
     made = SentenceReranker(dense=False)
     assert get_reranker(made) is made
-    with pytest.raises(RetrievalError, match="unknown reranker 'cross'. Known: sentences"):
+    with pytest.raises(RetrievalError, match=r"unknown reranker 'cross'\. Known: sentences"):
         get_reranker("cross")
     with pytest.raises(RetrievalError, match="a int is not a reranker"):
         get_reranker(3)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from tests.retrieval.hash_embedder import HashEmbedder
 
 DOCUMENTS = [
     {"id": "ä/1", "title": "Töwn", "text": "The mill. " * 60, "n": [1, {"x": None}]},
-    {"id": "b", "text": "A river – wide\u2028and blue. 東京タワー"},
+    {"id": "b", "text": "A river \u2013 wide\u2028and blue. 東京タワー"},
     {"id": "empty", "text": ""},
 ]
 
@@ -104,5 +104,10 @@ def test_a_sparse_index_stays_sparse(tmp_path: Path) -> None:
     assert "saved without vectors" in Index.open(tmp_path / "i").describe()
     with pytest.raises(RetrievalError, match="has no vectors"):
         Index.open(tmp_path / "i", dense=True)
-    with pytest.raises(TypeError, match="chunker"):
+
+
+def test_a_saved_index_keeps_its_chunker(tmp_path: Path) -> None:
+    made(dense=False).save(tmp_path / "i")
+    assert Index.open(tmp_path / "i", chunker=Sentences(20, 4)).chunker == Sentences(20, 4)
+    with pytest.raises(RetrievalError, match=r"was cut by Sentences\(words=20, overlap=4\)"):
         Index.open(tmp_path / "i", chunker="fixed")

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ramify.backend.radix.naive_tree import NaiveTree
-from ramify.backend.radix.node import Node
+from ramify.backend.radix.node import Node, Policy, least_recently_used
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
@@ -43,9 +43,13 @@ class Tree(Protocol):
 class Cache:
     """Gives sequences their slots and takes them back. `shared=False` is the naive twin."""
 
-    def __init__(self, capacity: int, *, shared: bool = True) -> None:
+    def __init__(
+        self, capacity: int, *, shared: bool = True, policy: Policy = least_recently_used
+    ) -> None:
         self.slots = SlotAllocator(capacity)
-        self.tree: Tree = RadixTree(self.slots) if shared else NaiveTree(self.slots)
+        self.tree: Tree = RadixTree(self.slots, policy) if shared else NaiveTree(self.slots)
+        self.asked = 0  # tokens that were looked for in the tree
+        self.hits = 0  # of them: found
 
     @property
     def capacity(self) -> int:
@@ -79,6 +83,8 @@ class Cache:
         sequence.slots[: sequence.held] = np.concatenate((path, slots))
         sequence.leaf = leaf
         sequence.shared = sequence.done = len(keys)
+        self.asked += len(keys)
+        self.hits += known
         return True
 
     def grow(self, sequence: Sequence) -> bool:

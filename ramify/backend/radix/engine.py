@@ -81,7 +81,8 @@ class Engine:
         return Snapshot(
             slots=cache.capacity, free=cache.slots.free, cached=cache.tree.evictable,
             running=len(scheduler.running), waiting=len(scheduler.waiting),
-            evicted=cache.tree.evicted, preempted=scheduler.preempted, **asdict(self.metrics),
+            asked=cache.asked, hits=cache.hits, evicted=cache.tree.evicted,
+            preempted=scheduler.preempted, **asdict(self.metrics),
         )  # fmt: skip
 
     def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:

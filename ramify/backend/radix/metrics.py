@@ -26,6 +26,8 @@ class Snapshot:
     cached: int  # tokens in the tree that no request uses now
     running: int
     waiting: int
+    asked: int  # prompt tokens looked for in the cache so far,
+    hits: int  # and found
     evicted: int  # tokens
     preempted: int  # times that a request lost its slots
     steps: int

@@ -36,7 +36,9 @@ class Node:
         return self.computed == len(self.tokens)
 
 
-Policy = Callable[[Node], float]  # the node of the smallest value is evicted first
+# The node of the smallest value is evicted first. A value that has changed since the node became
+# evictable is noticed when its turn comes.
+Policy = Callable[[Node], float]
 
 
 def least_recently_used(node: Node) -> float:

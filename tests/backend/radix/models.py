@@ -69,13 +69,17 @@ def _tokenizer() -> Any:
     )
 
 
+_folders: list[tempfile.TemporaryDirectory[str]] = []  # removed at the end of the process
+
+
 @functools.cache
 def tiny(family: str, seed: int = 0) -> Path:
     """The folder of a random model of a family, in float32. Made once per process."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    folder = Path(tempfile.mkdtemp(prefix=f"ramify-{family}-"))
+    _folders.append(tempfile.TemporaryDirectory(prefix=f"ramify-{family}-"))
+    folder = Path(_folders[-1].name)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config(family))
     model.generation_config.eos_token_id = 2

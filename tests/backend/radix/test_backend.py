@@ -65,6 +65,9 @@ async def test_it_is_a_backend_that_streams(backend: RadixBackend) -> None:
     assert 0 < usage.first_token_s < usage.total_s
     again = await collect(backend.generate(ask()))
     assert again.usage.cached_tokens == 39
+    now = await backend.snapshot()
+    assert (now.asked, now.hits, now.finished) == (78, 39, 2)
+    assert now.cached == now.used == 47
     assert await all_free(backend)
 
 
