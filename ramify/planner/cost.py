@@ -54,7 +54,8 @@ def seconds(node: Node, profile: Profile, computed: int, sizes: Sizes, batch: in
         return profile.prefill_s * computed + steps * profile.step_s(batch)
     if kind is Each:
         branches = sizes.values[node.id] // BRANCH
-        return BRANCH * profile.step_s(min(branches or BRANCHES, profile.max_batch))
+        steps_s = BRANCH * profile.step_s(min(branches or BRANCHES, profile.max_batch))
+        return profile.prefill_s * computed + steps_s
     if computes(node):
         return profile.prefill_s * (computed + scored_tokens(node, sizes)) + profile.step_s(1)
     return WORK_S.get(kind, 0.0)

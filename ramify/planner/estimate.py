@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ramify.ir import Alias, Generate, Graph, Node, NodeId
+from ramify.ir import Alias, Each, Generate, Graph, Node, NodeId
 from ramify.planner.context import Context
 from ramify.planner.cost import computes, output_tokens, seconds
 from ramify.planner.order import in_order
@@ -90,7 +90,11 @@ def estimate(graph: Graph, context: Context) -> Estimates:
     for node_id, sources in order:
         node = graph.nodes[node_id]
         profile = profiles[_model(node)]
-        prompt, cached = reuse.read(node) if computes(node) else (0, 0)
+        prompt, cached = 0, 0
+        if computes(node):
+            prompt, cached = reuse.read(node.prompt, node.model)
+        elif isinstance(node, Each):
+            prompt, cached = reuse.fan_out(node)
         output = output_tokens(node, sizes)
         known = [source for source in sources if source in found]
         if known:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ramify.ir import Alias, Answer, Graph, NodeId, Parallel, Prompt, Prompted
+from ramify.ir import Alias, Answer, Each, Graph, NodeId, Parallel, Prompt, Prompted
 from ramify.planner.context import Context
-from ramify.planner.sizes import Sizes
+from ramify.planner.sizes import ASKED, BRANCH, Sizes
 from ramify.planner.work import find_works, trail
 
 
@@ -21,17 +21,23 @@ class Reuse:
         self.sizes = sizes
         self._computed: set[tuple[str, bytes]] = set()
 
-    def read(self, node: Prompted) -> tuple[int, int]:
-        """Tokens of a node's prompt, and of its longest prefix that is computed already."""
-        total = self.sizes.prompt(node.prompt)
+    def read(self, prompt: Prompt, model: str) -> tuple[int, int]:
+        """Tokens of a prompt, and of its longest prefix that is computed already."""
+        total = self.sizes.prompt(prompt)
         cached = 0
-        for prompt in node.prompt.ancestors():
-            found = self._found(prompt, node.model) or self._joined(prompt, node.model)
-            self._computed.add((node.model, self._digest(prompt)))
+        for above in prompt.ancestors():
+            found = self._found(above, model) or self._joined(above, model)
+            self._computed.add((model, self._digest(above)))
             if found:
                 cached = found
                 break
         return total, min(cached, total)
+
+    def fan_out(self, node: Each) -> tuple[int, int]:
+        """The same for the branches of an `each`, as many as are guessed: one leads."""
+        branches = self.sizes.values[node.id] // BRANCH
+        start, cached = self.read(node.start, "")
+        return branches * (start + ASKED), cached + (branches - 1) * start
 
     def _digest(self, prompt: Prompt) -> bytes:
         digest: bytes = trail(prompt, self.context)[0].digest()

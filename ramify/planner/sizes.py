@@ -37,6 +37,7 @@ from ramify.planner.trie import ends
 OPENING, CLOSING = 3, 2  # what a chat template puts around a message
 PASSAGE = 80
 BRANCHES, BRANCH = 4, 64  # of an `each` whose list is not known: how many, how long
+ASKED = 16  # and how many tokens a branch asks with, behind what all of them begin with
 CALLED = 32  # what a function returns
 NUMBER = 6  # a log-probability as text
 KEPT = 0.5  # of a compression whose rate the planner or the compressor chooses

@@ -100,8 +100,9 @@ def load(path: Path) -> tuple[Table, dict[str, Any]]:
     for document, number, total, start, stop in np.load(path / _CHUNKS).tolist():
         table.chunks.append(Chunk(documents[document], number, total, Span(start, stop)))
     terms = (path / _TERMS).read_text(encoding="utf-8")
-    with np.load(path / _BM25, allow_pickle=False) as arrays:
-        table.bm25 = BM25.restore(terms.split("\n") if terms else [], arrays)
+    with np.load(path / _BM25, allow_pickle=False) as held:
+        arrays = dict(held)  # an archive reads its array anew at each look
+    table.bm25 = BM25.restore(terms.split("\n") if terms else [], arrays)
     if _VECTORS in manifest["files"]:
         rows = np.load(path / _VECTORS, allow_pickle=False)
         table.vectors = Vectors(rows.shape[1])

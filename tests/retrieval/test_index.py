@@ -188,12 +188,14 @@ def test_options_that_cannot_be() -> None:
 def test_many_rows_are_searched_through_inverted_lists() -> None:
     pytest.importorskip("faiss")
     index = hybrid([(str(n), f"mill number {n} by lake {n % 17}") for n in range(400)])
+    index.delete([str(n) for n in range(0, 400, 4)])
+    queries = [f"mill number {n} by lake {n % 17}" for n in range(1, 400, 8)]
+    exact = [index.search_now(query, 1) for query in queries]
     assert index._table.vectors is not None
     index._table.vectors._faiss_from = 100
     assert "faiss inverted lists, approximate" in index.describe()
-    index.delete([str(n) for n in range(0, 400, 4)])
-    found = [index.search_now(f"mill number {n} by lake {n % 17}", 1) for n in range(1, 400, 8)]
-    assert [p[0].source for p in found] == [str(n) for n in range(1, 400, 8)]
+    found = [index.search_now(query, 1) for query in queries]
+    assert sum(a == b for a, b in zip(exact, found, strict=True)) > 0.9 * len(queries)
 
 
 async def test_concurrent_searches_share_batches_and_are_right() -> None:
