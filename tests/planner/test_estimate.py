@@ -9,12 +9,12 @@ from ramify.ir import (
     Answer,
     Block,
     Compress,
+    Each,
     Generate,
     Graph,
     JoinMode,
     Parallel,
     Prompt,
-    Prompted,
     Ref,
     Rerank,
     Retrieve,
@@ -25,7 +25,7 @@ from ramify.ir import (
 )
 from ramify.planner import Context, Options, join, plan
 from ramify.planner.estimate import Estimates, estimate
-from ramify.planner.sizes import Sizes
+from ramify.planner.sizes import BRANCH, Sizes
 from tests.planner.graphs import INDEX, SHORTENER, programs, quick
 from tests.planner.test_work import naive_key
 
@@ -183,23 +183,27 @@ def test_cached_is_what_comparing_with_all_earlier_prompts_gives(graph: Graph) -
     sizes.add(graph.nodes.values())
     computed: list[tuple[str, object]] = []
     for node in graph.nodes.values():
-        if not isinstance(node, Prompted) or isinstance(node, View):
+        prompt, model, branches = getattr(node, "prompt", None), getattr(node, "model", ""), 1
+        if isinstance(node, Each):
+            prompt, branches = node.start, sizes.values[node.id] // BRANCH
+        if prompt is None or isinstance(node, View):
             continue
         cached = 0
-        for above in node.prompt.ancestors():
-            key = (node.model, naive_key(graph, _reader(graph, above)))
+        for above in prompt.ancestors():
+            key = (model, naive_key(graph, _reader(graph, above)))
             del graph.nodes[max(graph.nodes)]
             segment = above.segment
             if key in computed or (
                 isinstance(segment, Answer)
-                and getattr(graph.nodes[segment.node], "model", None) == node.model
+                and getattr(graph.nodes[segment.node], "model", None) == model
             ):
                 cached = sizes.prompt(above)
                 break
-        for above in node.prompt.ancestors():
-            computed.append((node.model, naive_key(graph, _reader(graph, above))))
+        for above in prompt.ancestors():
+            computed.append((model, naive_key(graph, _reader(graph, above))))
             del graph.nodes[max(graph.nodes)]
-        assert found.nodes[node.id].cached_tokens == cached
+        followers = (branches - 1) * sizes.prompt(prompt)
+        assert found.nodes[node.id].cached_tokens == cached + followers
 
 
 def _reader(graph: Graph, prompt: Prompt) -> int:
