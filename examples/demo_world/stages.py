@@ -29,7 +29,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(Mix("first", facts=(3, 6), plain=0.6, lean=0.0, others=0.3), gate=0.70, length=256,
           rate=1.0),
     Stage(Mix("level1", facts=(6, 10), short=0.5), gate=0.97, share=0.7),
-    Stage(Mix("whole", facts=(6, 10), short=0.4, absent=0.25, whole=0.35), gate=0.93, rate=0.4),
+    Stage(Mix("whole", facts=(3, 8), short=0.3, absent=0.3, whole=0.5), gate=0.93, rate=0.4),
     Stage(Mix("two", facts=(2, 4), passages=(2, 2), plain=1.0, others=0.0), gate=0.93, rate=0.4),
     Stage(Mix("two_worded", facts=(3, 6), passages=(2, 2), plain=0.5, lean=0.1), gate=0.93,
           rate=0.4),

@@ -138,7 +138,7 @@ def titles(passage: Passage) -> str:
 def whole_turns(rng: random.Random, passage: Passage) -> list[tuple[str, tuple[Piece, ...]]]:
     """A description at once, or an outline followed by its points in any order."""
     name = passage.town.name
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         pieces = [piece for key in passage.shown for piece in answer(passage, key)]
         return [(f"Describe {name}.", tuple(pieces))]
     asked = [(f"Write an outline for {name}.", (Piece(" " + titles(passage), VALUE_LOSS),))]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ramify.errors import GraphError, Where
 from ramify.ir.nodes import Alias, First, Node, Operand, Prompted, refs_of
@@ -26,6 +26,13 @@ class Graph:
     nodes: dict[NodeId, Node] = field(default_factory=dict)
     outputs: tuple[Operand, ...] = ()  # what the program returned, or wants to look at
     _ids: Iterator[int] = field(default_factory=count, repr=False)
+
+    # How a graph shows itself in notebooks (mime type to text); the planner fills it.
+    drawer: ClassVar[Callable[[Graph], dict[str, str]] | None] = None
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        drawer = type(self).drawer
+        return {"text/plain": repr(self)} if drawer is None else drawer(self)
 
     def next_id(self) -> NodeId:
         return next(self._ids)

@@ -1,8 +1,8 @@
 """How much a text says about a query: by its words, and by its meaning where vectors are there.
 
-Reranking and query-aware compression both rest on it. The weights were chosen on SQuAD and
-Natural Questions (`tests/retrieval/test_rerank.py`, `tests/compressors/test_extractive.py`
-measure them on other questions).
+Reranking and query-aware compression both rest on it. The weights were chosen on samples of SQuAD
+and on 60 Natural Questions; `tests/retrieval/test_rerank.py` and
+`tests/compressors/test_extractive.py` measure them on other samples.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ramify.retrieval.batcher import Batcher
 from ramify.retrieval.terms import terms
 
 LEXICAL = 0.5  # weight of the coverage beside a cosine
-_EMBEDDED = 512  # texts per query: about two seconds on two cores
+_EMBEDDED = 512  # texts per query: bounds how long one query holds the embedder
 
 
 def coverage(query: str, texts: Sequence[str]) -> NDArray[np.float64]:

@@ -56,3 +56,11 @@ def test_deep_graphs_need_no_recursion() -> None:
     graph = chain(5000)
     graph.check()
     assert len(graph.needed([4999])) == 5000
+
+
+def test_a_graph_shows_itself_in_notebooks() -> None:
+    import ramify.planner  # noqa: F401  # fills the drawer
+
+    bundle = chain(2)._repr_mimebundle_()
+    assert "<svg" in bundle["text/html"] and "generate" in bundle["text/plain"]
+    assert "http://" not in bundle["text/html"].replace("http://www.w3.org/2000/svg", "")

@@ -75,7 +75,7 @@ async def test_by_words_only_on_real_questions() -> None:
     """
     made = SentenceReranker(dense=False)
     ranks = []
-    for row in twenty_passages(60):
+    for row in twenty_passages():
         passages = Passages.of(
             Passage(id="gold" if c["isgold"] else f"other {at}", text=c["text"], title=c["title"])
             for at, c in enumerate(row["ctxs"])
