@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -25,8 +26,9 @@ real work name a real model instead.
   {head}, {parameters:.2f}M parameters, bf16, context {context} tokens (training saw at most
   {length}). Byte-level BPE, {vocab} tokens.
 - **Data**: `examples/demo_world`, seed {seed}; training, test and shipped towns share no name.
-- **Training**: {steps} steps, {tokens:.1f}M tokens, {minutes:.0f} minutes on one thread of a shared
-  two-core CPU: `python -m examples.demo_world.train --device cpu`, last stage `{stage}`.
+- **Training**: {steps} steps, {tokens:.1f}M tokens, {minutes:.0f} minutes on one thread of a busy
+  two-core CPU, bf16 matrix products, last stage `{stage}`, with
+  `python -m examples.demo_world.train --device cpu` (see the limits on what was done by hand).
 - **Evaluation**: `python -m examples.demo_world.evaluate --cases {cases}`; unseen towns, greedy,
   plain transformers, float32 arithmetic over the bf16 weights.
 
@@ -48,19 +50,19 @@ after `<|assistant|>`. Passages are lines `[n] text`. Encode text from outside w
 """
 
 
-def card(folder: Path, state: Path, rows: str, limits: str, cases: int, seed: int) -> str:
-    """The model card of an exported folder."""
+def card(folder: Path, log: Path, rows: str, limits: str, cases: int, seed: int) -> str:
+    """The model card of an exported folder; the last line of `log` says how far the run went."""
     model = LlamaForCausalLM.from_pretrained(folder)
     config = model.config
-    progress = torch.load(state, map_location="cpu")["progress"]
-    stage = STAGES[progress["stage"]]
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    longest = {stage.mix.name: stage.length for stage in STAGES}[last["stage"]]
     return CARD.format(
         width=config.hidden_size, layers=config.num_hidden_layers,
         heads=config.num_attention_heads, shared=config.num_key_value_heads, head=config.head_dim,
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
-        context=config.max_position_embeddings, length=stage.length, vocab=config.vocab_size,
-        steps=progress["step"], tokens=progress["tokens"] / 1e6, minutes=progress["minutes"],
-        stage=stage.mix.name, seed=seed, cases=cases, table=rows, limits=limits.strip(),
+        context=config.max_position_embeddings, length=longest, vocab=config.vocab_size,
+        steps=last["step"], tokens=last["tokens"] / 1e6, minutes=last["minutes"],
+        stage=last["stage"], seed=seed, cases=cases, table=rows, limits=limits.strip(),
     )
 
 
@@ -83,7 +85,7 @@ def main() -> None:
         print(table(counts[-1:]).splitlines()[-1], flush=True)
     shutil.copytree(source, args.out, dirs_exist_ok=True)
     limits = args.limits.read_text(encoding="utf-8")
-    text = card(source, args.run / "state.pt", table(counts), limits, args.cases, args.seed)
+    text = card(source, args.run / "log.jsonl", table(counts), limits, args.cases, args.seed)
     (args.out / "README.md").write_text(text, encoding="utf-8")
     write_checksums(args.out)
     print(f"shipped to {args.out}")
