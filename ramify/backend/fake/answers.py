@@ -67,6 +67,11 @@ class Replies:
         self._reply = reply
         self._next = 0
 
+    @property
+    def fixed(self) -> bool:
+        """Whether asking changes nothing: one text, or a mapping."""
+        return isinstance(self._reply, (str, Mapping))
+
     def to(self, prompt: str) -> str | None:
         """The reply to a prompt; None where a mapping has none.
 
@@ -122,7 +127,7 @@ class Writer:
     ) -> tuple[tuple[float, ...], ...]:
         """A log-probability for each token; the continuation that is the reply has the best."""
         reply = None
-        if self._replies is not None:
+        if self._replies is not None and self._replies.fixed:
             reply = self._replies.to(self._tokenizer.spell(prompt.ids))
         return tuple(
             (-0.001,) * len(ids)

@@ -72,7 +72,7 @@ class FakeBackend:
     `reply`: a function of the prompt's text, a mapping from a part of the prompt to the answer, or
     a list in order of arrival. Limits, stop strings and constraints are honoured; penalties,
     top_p, top_k and min_p have nothing to act on. Of continuations to score, the one that is the
-    reply is the likeliest.
+    reply (one text, or by a mapping) is the likeliest.
 
     `context` is in tokens; `latency` times the profile's seconds are slept (0: none); `fail` may
     give an exception to raise for a request; after `die_after` requests the backend is dead;
