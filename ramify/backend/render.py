@@ -51,6 +51,10 @@ class Renderer:
         closing = assistant.close if assistant else ()
         self.end_ids = tokenizer.end_ids | {i for i in closing if not tokenizer.bytes_of(i)}
 
+    def count_text(self, text: str) -> int:
+        """How many tokens a text has."""
+        return len(self.tokenizer.encode(text))
+
     def rendering(self, values: Values) -> Rendering:
         """A memory of rendered prompts, for one program run."""
         from ramify.backend.rendering import Rendering

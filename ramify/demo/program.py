@@ -13,15 +13,15 @@ RATE = 0.8  # function words are about a fifth of a passage
 
 # words by which a passage gives away that it tells of an aspect
 _CUES = {
-    "founding": ("founding year", "founded"),
-    "river": ("river",),
+    "founding": ("founding", "founded"),
+    "river": ("river", "banks of"),
     "mayor": ("mayor",),
-    "export": ("export", "sells", "known for its"),
-    "festival": ("festival", "celebrates", "holds the", "come to"),
-    "landmark": ("landmark", "sight", "stands"),
-    "population": ("population", "people", "inhabitants"),
-    "neighbour": ("neighbour", "next to", "nearest"),
-    "school": ("school", "pupils"),
+    "export": ("export", "sells"),
+    "festival": ("festival", "celebrates", "holds the", "visitors come"),
+    "landmark": ("landmark", "sight", "proud of", "above the roofs"),
+    "population": ("population", "people live", "home to"),
+    "neighbour": ("neighbour", "next to"),
+    "school": ("school", "children", "pupils"),
     "ferry": ("ferry",),
 }
 

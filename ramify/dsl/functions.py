@@ -44,7 +44,7 @@ def retrieve(index: Any, query: Any, *, k: int = 5, name: str = "", **options: A
 
 def rerank(passages: Any, query: Any, *, k: int | None = None, reranker: Any = None) -> Value:
     """Passages ordered anew by relevance to `query`; the first `k` of them."""
-    from ramify.retrieval import default_reranker
+    from ramify.retrieval import get_reranker
 
     trace = current("rf.rerank")
     return _added(
@@ -55,7 +55,7 @@ def rerank(passages: Any, query: Any, *, k: int | None = None, reranker: Any = N
         passages=trace.lower(passages),
         query=trace.lower(query),
         k=k,
-        reranker=reranker or default_reranker(),
+        reranker=get_reranker(reranker),
     )
 
 

@@ -186,9 +186,8 @@ class Program:
         context = Context()
         if backend is not None:
             backends = backends_of(backend)
-            encode = backends[""].renderer.tokenizer.encode
             profiles = {name: one.profile() for name, one in backends.items()}
-            context = Context(profiles=profiles, count=lambda text: len(encode(text)))
+            context = Context(profiles=profiles, count=backends[""].renderer.count_text)
         plan = make_plan(task.graph, context, Options())
         if note:
             plan.notes = (*plan.notes, PassNote("trace", "exact", 0, note))

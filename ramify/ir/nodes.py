@@ -147,7 +147,7 @@ class Compress(Node):
 class Retrieve(Node):
     """Find the `k` passages of an index nearest to a query."""
 
-    index: Any  # a retrieval.contract.Index
+    index: Any  # a retrieval.contract.Retriever
     query: Operand
     k: int = 5
     options: tuple[tuple[str, Any], ...] = ()

@@ -70,7 +70,7 @@ class Run:
             parallel_blocks={
                 name for name, one in backends.items() if one.capabilities.parallel_blocks
             },
-            count=lambda text: len(backends[""].renderer.tokenizer.encode(text)),
+            count=backends[""].renderer.count_text,
         )
         self.options = Options() if policy.optimize else Options(passes=())
         self.keys: Mapping[NodeId, Hashable] = {}  # of the planned nodes; filled for shared work

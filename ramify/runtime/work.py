@@ -197,13 +197,12 @@ async def _view(run: Run, node: View) -> Outcome:
 async def _compress(run: Run, node: Compress) -> Outcome:
     source = run.outcomes.operand(node.source)
     question = run.outcomes.operand(node.question)
-    encode = run.backends[""].renderer.tokenizer.encode
     short = await node.compressor.compress(
         source if hasattr(source, "__iter__") else text_of(source),
         question=None if question is None else text_of(question),
         rate=node.rate,
         tokens=node.tokens,
-        count=lambda text: len(encode(text)),
+        count=run.backends[""].renderer.count_text,
     )
     note = f"{short.tokens_before} to {short.tokens_after} tokens"
     return Outcome(value=short, text=str(short), note=note)

@@ -201,7 +201,7 @@ async def test_answers_survive_on_real_paragraphs() -> None:
 
 
 async def test_the_right_one_of_twenty_passages_survives() -> None:
-    """By words only, a tenth and a fifth of the tokens of 20 passages. Measured: 34 and 36 of 40."""
+    """By words only, a tenth and a fifth of the tokens of 20. Measured: 34 and 36 of 40."""
     kept = {0.1: 0, 0.2: 0}
     rows = twenty_passages()
     for row in rows:
