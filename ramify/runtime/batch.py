@@ -15,6 +15,7 @@ from itertools import islice
 from ramify.backend.contract import Backend
 from ramify.errors import ProgramError
 from ramify.planner import order_rows
+from ramify.runtime.collector import fewer_collections
 from ramify.runtime.execute import finish
 from ramify.runtime.policy import Policy
 from ramify.runtime.result import Result
@@ -76,8 +77,9 @@ class Batch:
     async def run(self, tasks: Iterable[Task]) -> None:
         """Run all tasks; a failed row is a result with its failure, and stops nobody else."""
         try:
-            async with asyncio.TaskGroup() as group:
-                await self._run(tasks, group)
+            with fewer_collections():
+                async with asyncio.TaskGroup() as group:
+                    await self._run(tasks, group)
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
 

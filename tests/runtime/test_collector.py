@@ -1,0 +1,26 @@
+import gc
+
+from ramify.runtime.collector import fewer_collections
+
+
+def test_the_pace_comes_back_when_the_last_user_leaves() -> None:
+    before = gc.get_threshold()
+    with fewer_collections():
+        slow = gc.get_threshold()
+        assert slow[0] > before[0]
+        with fewer_collections():
+            assert gc.get_threshold() == slow
+        assert gc.get_threshold() == slow
+    assert gc.get_threshold() == before
+
+
+def test_a_slower_pace_is_left_alone() -> None:
+    before = gc.get_threshold()
+    try:
+        for own in ((0, 10, 10), (1_000_000, 5, 5)):
+            gc.set_threshold(*own)
+            with fewer_collections():
+                assert gc.get_threshold() == own
+            assert gc.get_threshold() == own
+    finally:
+        gc.set_threshold(*before)
