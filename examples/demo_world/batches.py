@@ -104,10 +104,12 @@ def pack(
             size = min(len(one.ids), length - start)
             span = slice(start, start + size)
             ids[row, span] = torch.tensor(one.ids[:size])
-            loss[row, span] = torch.tensor([
-                0.0 if at == CONTEXT_LOSS and rng.random() > CONTEXT_SHARE else at
-                for at in one.loss[:size]
-            ])
+            loss[row, span] = torch.tensor(
+                [
+                    0.0 if at == CONTEXT_LOSS and rng.random() > CONTEXT_SHARE else at
+                    for at in one.loss[:size]
+                ]
+            )
             here = torch.tensor(one.answer[:size])
             answer[row, span] = torch.where(here >= 0, here + answers, here)
             answers += max(one.answer) + 1
@@ -117,9 +119,7 @@ def pack(
     return Batch(ids, loss, answer, document, position)
 
 
-def training_batch(
-    encoder: Encoder, seed: int, step: int, stage: int, tokens: int
-) -> Batch:
+def training_batch(encoder: Encoder, seed: int, step: int, stage: int, tokens: int) -> Batch:
     """The batch of a step: the same for the same seed, step and stage, on any machine."""
     rng = random.Random(f"{seed}/{stage}/{step}")
     length = STAGES[stage].length

@@ -79,15 +79,19 @@ def one_passage(shorten: Shorten, ask_point: bool = False) -> Callable[[random.R
         lines = sentences(rng, town)
         asked = next(at for at, line in enumerate(lines) if value in line)
         if ask_point:  # the point does not name the town, so its sentence must
-            lines.insert(0, lines.pop(next(at for at, line in enumerate(lines)
-                                           if town.name in line)))
+            lines.insert(
+                0, lines.pop(next(at for at, line in enumerate(lines) if town.name in line))
+            )
             asked = next(at for at, line in enumerate(lines) if value in line)
         text = shorten(rng, lines, asked)
         if ask_point and town.name not in text:
             text = f"{lines[0]} {text}"
         request = point(key) if ask_point else question(rng, town.name, key)
-        return Case(prompt(rng, f"[1] {text}", request),
-                    canonical(town.name, key, value) + " [1].", {key: value})
+        return Case(
+            prompt(rng, f"[1] {text}", request),
+            canonical(town.name, key, value) + " [1].",
+            {key: value},
+        )
 
     return make
 
@@ -104,14 +108,18 @@ def many_passages(count: int, absent: bool = False) -> Callable[[random.Random],
             keys = rng.sample(others, rng.randint(5, 9))
             towns.append(make_town(rng, name, tuple(keys if absent else [*keys, key])))
         at = rng.randrange(count)
-        block = "\n".join(f"[{number}] {' '.join(sentences(rng, town))}"
-                          for number, town in enumerate(towns, 1))
+        block = "\n".join(
+            f"[{number}] {' '.join(sentences(rng, town))}" for number, town in enumerate(towns, 1)
+        )
         request = question(rng, names[at], key)
         if absent:
             return Case(prompt(rng, block, request), ABSENT, {"absent": ABSENT})
         value = towns[at].values[key]
-        return Case(prompt(rng, block, request),
-                    f"{canonical(names[at], key, value)} [{at + 1}].", {key: value})
+        return Case(
+            prompt(rng, block, request),
+            f"{canonical(names[at], key, value)} [{at + 1}].",
+            {key: value},
+        )
 
     return make
 
@@ -121,8 +129,9 @@ def described(rng: random.Random) -> Case:
     town = test_town(rng)
     text = " ".join(sentences(rng, town))
     said = [f"{canonical(town.name, key, value)} [1]." for key, value in town.values.items()]
-    return Case(prompt(rng, f"[1] {text}", f"Describe {town.name}."), " ".join(said),
-                dict(town.values))
+    return Case(
+        prompt(rng, f"[1] {text}", f"Describe {town.name}."), " ".join(said), dict(town.values)
+    )
 
 
 def outlined(rng: random.Random) -> Case:
@@ -130,8 +139,11 @@ def outlined(rng: random.Random) -> Case:
     town = test_town(rng)
     text = " ".join(sentences(rng, town))
     expected = titles(Passage(town, 1, text, tuple(town.values)))
-    return Case(prompt(rng, f"[1] {text}", f"Write an outline for {town.name}."), expected,
-                {"outline": expected})
+    return Case(
+        prompt(rng, f"[1] {text}", f"Write an outline for {town.name}."),
+        expected,
+        {"outline": expected},
+    )
 
 
 def two_step(rng: random.Random) -> Case:
@@ -139,13 +151,16 @@ def two_step(rng: random.Random) -> Case:
     names = rng.sample(town_names("test"), 4)
     towns = [make_town(rng, name, ("river", "mayor", *rng.sample(KEYS[3:], 5))) for name in names]
     at = rng.randrange(4)
-    block = "\n".join(f"[{number}] {' '.join(sentences(rng, town))}"
-                      for number, town in enumerate(towns, 1))
+    block = "\n".join(
+        f"[{number}] {' '.join(sentences(rng, town))}" for number, town in enumerate(towns, 1)
+    )
     values = towns[at].values
     request = ASPECT["mayor"].question.format(town=f"the town on the river {values['river']}")
-    return Case(prompt(rng, block, request),
-                f"{canonical(names[at], 'mayor', values['mayor'])} [{at + 1}].",
-                {"mayor": values["mayor"]})
+    return Case(
+        prompt(rng, block, request),
+        f"{canonical(names[at], 'mayor', values['mayor'])} [{at + 1}].",
+        {"mayor": values["mayor"]},
+    )
 
 
 TASKS: tuple[Task, ...] = (
@@ -155,8 +170,11 @@ TASKS: tuple[Task, ...] = (
     Task("one passage, sentences removed", one_passage(sentences_removed), 95),
     Task("one passage, sentences removed and words dropped", one_passage(both), 95),
     Task("one passage, point request", one_passage(untouched, ask_point=True), 90),
-    Task("point request, 35 % of function words dropped",
-         one_passage(words_dropped(0.35), ask_point=True), 90),
+    Task(
+        "point request, 35 % of function words dropped",
+        one_passage(words_dropped(0.35), ask_point=True),
+        90,
+    ),
     Task("absent fact, one passage", many_passages(1, absent=True), 85, 2),
     Task("description, one passage (facts)", described, 90, 2),
     Task("outline, one passage", outlined, 90, 2),

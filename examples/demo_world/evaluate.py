@@ -50,14 +50,18 @@ class Answerer:
     @torch.no_grad()
     def ask(self, chats: list[list[dict[str, str]]], tokens: int = 32) -> list[str]:
         """Greedy answers of at most `tokens` tokens, one for each chat of one batch."""
-        texts = [self.tokenizer.apply_chat_template(chat, tokenize=False,
-                                                    add_generation_prompt=True) for chat in chats]
-        inputs = self.tokenizer(texts, return_tensors="pt", padding=True,
-                                add_special_tokens=False).to(self.device)
+        texts = [
+            self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+            for chat in chats
+        ]
+        inputs = self.tokenizer(
+            texts, return_tensors="pt", padding=True, add_special_tokens=False
+        ).to(self.device)
         ids = inputs["input_ids"]
-        out = self.model.generate(input_ids=ids, attention_mask=inputs["attention_mask"],
-                                  max_new_tokens=tokens)
-        new = self.tokenizer.batch_decode(out[:, ids.shape[1]:], skip_special_tokens=True)
+        out = self.model.generate(
+            input_ids=ids, attention_mask=inputs["attention_mask"], max_new_tokens=tokens
+        )
+        new = self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
         return [text.strip() for text in new]
 
     def __call__(self, cases: list[Case], batch: int = 32) -> list[str]:
@@ -65,7 +69,7 @@ class Answerer:
         order = sorted(range(len(cases)), key=lambda at: len(str(cases[at].messages)))
         answers = [""] * len(cases)
         for start in range(0, len(order), batch):
-            part = order[start:start + batch]
+            part = order[start : start + batch]
             longest = max(len(self.tokenizer(cases[at].answer)["input_ids"]) for at in part)
             said = self.ask([cases[at].messages for at in part], longest + 8)
             for at, text in zip(part, said, strict=True):
@@ -88,12 +92,16 @@ def count(task: Task, cases: list[Case], answers: list[str]) -> Count:
 
 def table(counts: list[Count]) -> str:
     """The table of the model card, in Markdown."""
-    lines = ["| task | level | facts right | % | whole answer exact | bar % |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "| task | level | facts right | % | whole answer exact | bar % |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in counts:
         bar = "" if row.task.bar is None else f"{row.task.bar:.0f}"
-        lines.append(f"| {row.task.name} | {row.task.level} | {row.facts} / {row.asked} | "
-                     f"{row.percent():.1f} | {row.whole} / {row.cases} | {bar} |")
+        lines.append(
+            f"| {row.task.name} | {row.task.level} | {row.facts} / {row.asked} | "
+            f"{row.percent():.1f} | {row.whole} / {row.cases} | {bar} |"
+        )
     return "\n".join(lines)
 
 
@@ -119,12 +127,20 @@ def main() -> None:
         counts.append(count(task, cases, answers))
         print(table(counts[-1:]).splitlines()[-1], flush=True)
         wrong = [at for at, case in enumerate(cases) if answers[at] != case.answer]
-        for at in wrong[:args.misses]:
+        for at in wrong[: args.misses]:
             print(f"    expected {cases[at].answer!r}\n    got      {answers[at]!r}")
     print(f"\n{table(counts)}\n\n{time.monotonic() - begin:.0f} s")
     if args.out and args.out.suffix == ".json":
-        rows = [{"task": row.task.name, "cases": row.cases, "asked": row.asked,
-                 "facts": row.facts, "whole": row.whole} for row in counts]
+        rows = [
+            {
+                "task": row.task.name,
+                "cases": row.cases,
+                "asked": row.asked,
+                "facts": row.facts,
+                "whole": row.whole,
+            }
+            for row in counts
+        ]
         args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     elif args.out:
         args.out.write_text(table(counts) + "\n", encoding="utf-8")

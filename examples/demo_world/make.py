@@ -21,10 +21,15 @@ def main() -> None:
     """The command line."""
     cli = argparse.ArgumentParser(description=__doc__)
     cli.add_argument("--seed", type=int, default=1)
-    cli.add_argument("--out", type=Path, default=DEMO,
-                     help="folder of towns.jsonl and questions.jsonl")
-    cli.add_argument("--tokenizer", type=Path, default=Path("runs/demo_model"),
-                     help="folder of the tokenizer (training makes it too)")
+    cli.add_argument(
+        "--out", type=Path, default=DEMO, help="folder of towns.jsonl and questions.jsonl"
+    )
+    cli.add_argument(
+        "--tokenizer",
+        type=Path,
+        default=Path("runs/demo_model"),
+        help="folder of the tokenizer (training makes it too)",
+    )
     args = cli.parse_args()
     towns = shipped_towns(args.seed)
     write(args.out / "towns.jsonl", town_rows(args.seed, towns))

@@ -133,7 +133,8 @@ def write_checksums(folder: Path) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in files if path.name != "CHECKSUMS"
+        for path in files
+        if path.name != "CHECKSUMS"
     ]
     (folder / "CHECKSUMS").write_text("".join(lines), encoding="utf-8")
 

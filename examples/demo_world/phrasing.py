@@ -24,26 +24,56 @@ SUBJECT = {
 
 # Other wordings with the town's name; {v} is the value, always said in one piece.
 NAMED = {
-    "founding": ("{t} was founded in {v}.", "Settlers founded {t} in the year {v}.",
-                 "{t} goes back to its founding in {v}."),
-    "river": ("{t} lies on the river {v}.", "The river {v} runs through {t}.",
-              "{t} was built on the banks of the {v}."),
-    "mayor": ("{t} has {v} as its mayor.", "The people of {t} chose {v} as mayor.",
-              "In {t} the mayor is called {v}."),
-    "export": ("{t} is known for its export of {v}.", "Traders in {t} mainly export {v}.",
-               "{t} mostly sells {v} abroad."),
-    "festival": ("{t} holds the {v}.", "Every year {t} celebrates the {v}.",
-                 "Visitors come to {t} for the {v}."),
-    "landmark": ("The best known sight in {t} is the {v}.", "{t} is proud of the {v}.",
-                 "Above the roofs of {t} stands the {v}."),
-    "population": ("{t} has a population of {v}.", "About {v} people live in {t}.",
-                   "{t} is home to {v} people."),
-    "neighbour": ("The town next to {t} is {v}.", "{t} has {v} as its nearest neighbour.",
-                  "A short road joins {t} to its neighbour {v}."),
-    "school": ("Children in {t} go to {v}.", "{t} has a school called {v}.",
-               "Pupils in {t} learn at {v}."),
-    "ferry": ("A ferry called the {v} leaves from {t}.", "From {t} you can take the ferry {v}.",
-              "{t} is served by the ferry {v}."),
+    "founding": (
+        "{t} was founded in {v}.",
+        "Settlers founded {t} in the year {v}.",
+        "{t} goes back to its founding in {v}.",
+    ),
+    "river": (
+        "{t} lies on the river {v}.",
+        "The river {v} runs through {t}.",
+        "{t} was built on the banks of the {v}.",
+    ),
+    "mayor": (
+        "{t} has {v} as its mayor.",
+        "The people of {t} chose {v} as mayor.",
+        "In {t} the mayor is called {v}.",
+    ),
+    "export": (
+        "{t} is known for its export of {v}.",
+        "Traders in {t} mainly export {v}.",
+        "{t} mostly sells {v} abroad.",
+    ),
+    "festival": (
+        "{t} holds the {v}.",
+        "Every year {t} celebrates the {v}.",
+        "Visitors come to {t} for the {v}.",
+    ),
+    "landmark": (
+        "The best known sight in {t} is the {v}.",
+        "{t} is proud of the {v}.",
+        "Above the roofs of {t} stands the {v}.",
+    ),
+    "population": (
+        "{t} has a population of {v}.",
+        "About {v} people live in {t}.",
+        "{t} is home to {v} people.",
+    ),
+    "neighbour": (
+        "The town next to {t} is {v}.",
+        "{t} has {v} as its nearest neighbour.",
+        "A short road joins {t} to its neighbour {v}.",
+    ),
+    "school": (
+        "Children in {t} go to {v}.",
+        "{t} has a school called {v}.",
+        "Pupils in {t} learn at {v}.",
+    ),
+    "ferry": (
+        "A ferry called the {v} leaves from {t}.",
+        "From {t} you can take the ferry {v}.",
+        "{t} is served by the ferry {v}.",
+    ),
 }
 
 # Wordings that lean on the sentence before them.
@@ -60,10 +90,12 @@ LEANING = {
     "ferry": ("Its ferry is the {v}.", "The town is served by the ferry {v}."),
 }
 
-FUNCTION_WORDS = frozenset(words(
-    "a an the is are was were be been of in on to at for from by with as and or its it that this "
-    "has have had you can their there"
-))
+FUNCTION_WORDS = frozenset(
+    words(
+        "a an the is are was were be been of in on to at for from by with as and or its it that "
+        "this has have had you can their there"
+    )
+)
 
 
 def canonical(town: str, key: str, value: str) -> str:
@@ -93,7 +125,8 @@ def sentences(
 def drop_words(rng: random.Random, text: str, rate: float) -> str:
     """`text` with each function word left out with chance `rate` (token-dropping compression)."""
     kept = [
-        word for word in text.split(" ")
+        word
+        for word in text.split(" ")
         if word.lower() not in FUNCTION_WORDS or rng.random() >= rate
     ]
     return " ".join(kept)

@@ -57,12 +57,23 @@ def card(folder: Path, log: Path, rows: str, limits: str, cases: int, seed: int)
     last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
     longest = {stage.mix.name: stage.length for stage in STAGES}[last["stage"]]
     return CARD.format(
-        width=config.hidden_size, layers=config.num_hidden_layers,
-        heads=config.num_attention_heads, shared=config.num_key_value_heads, head=config.head_dim,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        shared=config.num_key_value_heads,
+        head=config.head_dim,
         parameters=sum(p.numel() for p in model.parameters()) / 1e6,
-        context=config.max_position_embeddings, length=longest, vocab=config.vocab_size,
-        steps=last["step"], tokens=last["tokens"] / 1e6, minutes=last["minutes"],
-        stage=last["stage"], seed=seed, cases=cases, table=rows, limits=limits.strip(),
+        context=config.max_position_embeddings,
+        length=longest,
+        vocab=config.vocab_size,
+        steps=last["step"],
+        tokens=last["tokens"] / 1e6,
+        minutes=last["minutes"],
+        stage=last["stage"],
+        seed=seed,
+        cases=cases,
+        table=rows,
+        limits=limits.strip(),
     )
 
 

@@ -46,22 +46,36 @@ def town_rows(seed: int, towns: list[Facts]) -> list[Row]:
     """`towns.jsonl`: a passage that says every fact of its town once."""
     rng = random.Random(f"{seed}/passages")
     return [
-        {"id": town.name.lower(), "title": town.name, "text": " ".join(sentences(rng, town)),
-         "facts": town.values}
+        {
+            "id": town.name.lower(),
+            "title": town.name,
+            "text": " ".join(sentences(rng, town)),
+            "facts": town.values,
+        }
         for town in towns
     ]
 
 
 def _row(kind: str, ask: str, answer: str, facts: dict[str, str], *towns: Facts) -> Row:
-    return {"kind": kind, "question": ask, "answer": answer, "facts": facts,
-            "towns": [town.name.lower() for town in towns]}
+    return {
+        "kind": kind,
+        "question": ask,
+        "answer": answer,
+        "facts": facts,
+        "towns": [town.name.lower() for town in towns],
+    }
 
 
 def _single(rng: random.Random, town: Facts) -> Row:
     key = rng.choice(list(town.values))
     value = town.values[key]
-    return _row("single", question(rng, town.name, key), canonical(town.name, key, value) + ".",
-                {key: value}, town)
+    return _row(
+        "single",
+        question(rng, town.name, key),
+        canonical(town.name, key, value) + ".",
+        {key: value},
+        town,
+    )
 
 
 def _absent(rng: random.Random, town: Facts) -> Row:
@@ -70,20 +84,35 @@ def _absent(rng: random.Random, town: Facts) -> Row:
 
 
 def _comparison(rng: random.Random, one: Facts, two: Facts) -> Row:
-    key, words = rng.choice((("founding", "Which town is older, {a} or {b}?"),
-                             ("population", "Which town has more people, {a} or {b}?")))
+    key, words = rng.choice(
+        (
+            ("founding", "Which town is older, {a} or {b}?"),
+            ("population", "Which town has more people, {a} or {b}?"),
+        )
+    )
     low, high = sorted((one, two), key=lambda town: int(town.values[key]))
     right = low if key == "founding" else high
-    return _row("comparison", words.format(a=one.name, b=two.name), right.name,
-                {"town": right.name, key: right.values[key]}, one, two)
+    return _row(
+        "comparison",
+        words.format(a=one.name, b=two.name),
+        right.name,
+        {"town": right.name, key: right.values[key]},
+        one,
+        two,
+    )
 
 
 def _two_step(rng: random.Random, town: Facts) -> Row:
     by = rng.choice([key for key in BRIDGES if key in town.values])
     key = rng.choice([key for key in ASK if key in town.values and key != by])
     ask = ASK[key].format(town=BRIDGES[by].format(v=town.values[by]))
-    return _row("two_step", ask, canonical(town.name, key, town.values[key]) + ".",
-                {key: town.values[key]}, town)
+    return _row(
+        "two_step",
+        ask,
+        canonical(town.name, key, town.values[key]) + ".",
+        {key: town.values[key]},
+        town,
+    )
 
 
 def question_rows(seed: int, towns: list[Facts]) -> list[Row]:

@@ -64,14 +64,13 @@ def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
 
 
 @torch.no_grad()
-def check(
-    model: LlamaForCausalLM, encoder: Encoder, stage: int, device: str
-) -> dict[str, float]:
+def check(model: LlamaForCausalLM, encoder: Encoder, stage: int, device: str) -> dict[str, float]:
     """Exact answers over dev towns, for this stage's mix and for level 1."""
     scores = {}
     for mix, length in ((STAGES[stage].mix, STAGES[stage].length), (LEVEL1, 384)):
-        batch = pack(random.Random(f"dev/{mix.name}"), encoder, [mix], "dev", 4096 // length + 8,
-                     length)
+        batch = pack(
+            random.Random(f"dev/{mix.name}"), encoder, [mix], "dev", 4096 // length + 8, length
+        )
         _, exact = answers_loss(model, batch, device)
         scores[mix.name] = round(exact.float().mean().item(), 3)
     return scores
@@ -122,16 +121,22 @@ class Run:
 
     def log(self, **row: Any) -> None:
         """One line of JSON to the screen and to log.jsonl."""
-        row = {"step": self.progress.step, "stage": STAGES[self.progress.stage].mix.name,
-               "tokens": self.progress.tokens, "minutes": round(self.progress.minutes, 2), **row}
+        row = {
+            "step": self.progress.step,
+            "stage": STAGES[self.progress.stage].mix.name,
+            "tokens": self.progress.tokens,
+            "minutes": round(self.progress.minutes, 2),
+            **row,
+        }
         print(json.dumps(row), flush=True)
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as out:
             out.write(json.dumps(row) + "\n")
 
     def step(self, scale: float) -> float:
         """One optimizer step; returns the loss."""
-        batch = training_batch(self.encoder, self.args.seed, self.progress.step,
-                               self.progress.stage, self.args.batch)
+        batch = training_batch(
+            self.encoder, self.args.seed, self.progress.step, self.progress.stage, self.args.batch
+        )
         loss, _ = answers_loss(self.model, batch, self.args.device)
         loss.backward()
         rates = (self.args.muon_lr, self.args.adam_lr)
@@ -147,8 +152,11 @@ class Run:
     def advance(self, scores: dict[str, float], may_open: bool) -> None:
         """Open the next stage if this one's gate is reached."""
         stage = STAGES[self.progress.stage]
-        if may_open and scores[stage.mix.name] >= stage.gate and \
-                self.progress.stage + 1 < len(STAGES):
+        if (
+            may_open
+            and scores[stage.mix.name] >= stage.gate
+            and self.progress.stage + 1 < len(STAGES)
+        ):
             self.progress.stage += 1
 
     def train(self) -> None:
@@ -163,10 +171,17 @@ class Run:
             self.progress.minutes = before + spent
             if self.progress.step % CHECK_STEPS == 0:
                 scores = check(self.model, self.encoder, self.progress.stage, self.args.device)
-                self.log(loss=round(sum(losses) / len(losses), 4), scale=round(scale, 3),
-                         per_second=round(self.args.batch * len(losses) / 60
-                                          / max(1e-9, spent - getattr(self, "_spent", 0.0))),
-                         **scores)
+                self.log(
+                    loss=round(sum(losses) / len(losses), 4),
+                    scale=round(scale, 3),
+                    per_second=round(
+                        self.args.batch
+                        * len(losses)
+                        / 60
+                        / max(1e-9, spent - getattr(self, "_spent", 0.0))
+                    ),
+                    **scores,
+                )
                 self._spent, losses = spent, []
                 self.advance(scores, may_open=spent < clock.minutes - clock.decay)
                 self.save()

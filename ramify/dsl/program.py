@@ -165,6 +165,7 @@ class Program:
             is_async=self.is_async,
             variables=variables,
             kept=lambda: [value._ref for value in state._kept],
+            release=trace.release,
         )
 
     def compile(self, *args: Any, backend: BackendLike = None, **kwargs: Any) -> Plan:

@@ -40,6 +40,12 @@ class Trace:
         finally:
             _current.reset(token)
 
+    def release(self) -> None:
+        """Let go of the values, which hold the trace: what a run made is freed without a search
+        for cycles as soon as nobody uses it."""
+        self.named.clear()
+        self._marked.clear()
+
     def where(self, node: str = "") -> Where:
         return Where(self.program, node)
 

@@ -79,22 +79,27 @@ class Parallel:
 
 
 Segment = Text | Ref | Answer | Open | Close | Parallel
+_CONSTANT = (Text, Open, Close)
 
 
 class Prompt:
     """A prompt: the segments of `parent`, then `segment`. The root has neither."""
 
-    __slots__ = ("_source", "depth", "parent", "segment")
+    __slots__ = ("_above", "depth", "parent", "segment")
 
     def __init__(self, parent: Prompt | None = None, segment: Segment | None = None) -> None:
         self.parent = parent
         self.segment = segment
         self.depth: int = 0 if parent is None else parent.depth + 1
-        # the nearest prompt, this one or above, whose segment reads another node
-        self._source: Prompt | None = None
-        if parent is not None:
-            constant = type(segment) in (Text, Open, Close)
-            self._source = parent._source if constant else self
+        # The nearest prompt above whose segment reads another node (never this one: a prompt that
+        # held itself would wait for the garbage collector).
+        self._above: Prompt | None = None if parent is None else parent._source()
+
+    def _source(self) -> Prompt | None:
+        """The nearest prompt, this one or above, whose segment reads another node."""
+        if self.parent is None or type(self.segment) in _CONSTANT:
+            return self._above
+        return self
 
     def append(self, *segments: Segment) -> Prompt:
         prompt = self
@@ -126,7 +131,7 @@ class Prompt:
         """
         found: list[NodeId] = []
         todo: list[tuple[Prompt | None, int]] = [
-            (self._source, since.depth if since is not None else 0)
+            (self._source(), since.depth if since is not None else 0)
         ]
         while todo:
             prompt, floor = todo.pop()
@@ -136,8 +141,7 @@ class Prompt:
             if type(segment) is Answer:
                 found.append(segment.node)
                 continue
-            above = prompt.parent
-            todo.append((None if above is None else above._source, floor))
+            todo.append((prompt._above, floor))
             if type(segment) is Ref:
                 found.append(segment.node)
             elif type(segment) is Parallel:
@@ -145,7 +149,7 @@ class Prompt:
                 if isinstance(blocks, Ref):
                     found.append(blocks.node)
                 else:
-                    todo += [(b.stop._source, b.start.depth) for b in reversed(blocks)]
+                    todo += [(b.stop._source(), b.start.depth) for b in reversed(blocks)]
         return found
 
     def starts_with(self, other: Prompt) -> bool:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_PACE = (50_000, 20, 100)
+_PACE = (50_000, 50, 100)
 
 _lock = threading.Lock()
 _users = 0

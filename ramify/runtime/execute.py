@@ -55,6 +55,7 @@ async def finish(run: Run, task: Task, *, keep_plan: bool) -> Result:
         over = ProgramError("the run has ended.", hint="Use result[name].")
         run.fail(over.at(program=task.program))
         await run.close()
+        task.release()
 
 
 async def _traced(run: Run, task: Task) -> Operand:

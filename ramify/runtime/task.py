@@ -39,6 +39,7 @@ class Task:
     is_async: bool = False
     variables: Callable[[], Mapping[str, Ref]] = dict
     kept: Callable[[], list[Ref]] = list  # wanted beside what is returned
+    release: Callable[[], None] = lambda: None  # called when the run is over
 
 
 class RunResolver:

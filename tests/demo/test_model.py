@@ -44,6 +44,7 @@ def test_shipped_questions_over_their_passage(answerer: Answerer) -> None:
         for one in questions
     ]
     answers = answerer.ask(chats)
-    right = sum(facts_right(answer, one.facts)
-                for answer, one in zip(answers, questions, strict=True))
+    right = sum(
+        facts_right(answer, one.facts) for answer, one in zip(answers, questions, strict=True)
+    )
     assert right >= 18

@@ -27,7 +27,7 @@ def test_questions_are_about_shipped_towns_and_their_facts() -> None:
         kinds[question.kind] = kinds.get(question.kind, 0) + 1
         asked = [towns[name] for name in question.towns]
         if question.kind == "single":
-            (key, value), = question.facts.items()
+            ((key, value),) = question.facts.items()
             assert asked[0].facts[key] == value
             assert facts_right(question.answer, question.facts) == 1
         if question.kind == "absent":

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, TypeVar
 
 from ramify.backend.contract import Delta, Scores, Usage
@@ -21,6 +22,7 @@ from ramify.backend.radix.jobs import Job
 from ramify.errors import BackendDiedError, BackendError
 
 T = TypeVar("T")
+_HOLD_S = 0.02  # seconds: fifty pieces a second are a stream to the eye
 Output = Delta | Scores | Usage | BaseException
 
 
@@ -66,6 +68,7 @@ class Worker:
         self._lock = threading.Lock()  # guards `_dead` against the inbox
         self._dead: BackendError | None = None
         self._closing = False
+        self._flushed = 0.0
         self._thread = threading.Thread(target=self._run, name=f"ramify:{name}", daemon=True)
         self._thread.start()
 
@@ -162,12 +165,21 @@ class Worker:
             abandon = self._inbox.get().abandon
             if abandon is not None:
                 abandon(self._gone())
-        self._flush()
+        self._flush(now=True)
 
-    def _flush(self) -> None:
-        """Hand the results to the loops that wait for them."""
+    def _flush(self, *, now: bool = False) -> None:
+        """Hand the results to the loops that wait for them.
+
+        Pieces of running streams are held for up to `_HOLD_S`: a loop that wakes at every step
+        takes the interpreter, and a core, from the model.
+        """
         if not self.outbox:
             return
+        clock = monotonic()
+        held = clock - self._flushed < _HOLD_S and self._engine.busy
+        if held and not now and all(_goes_on(item) for _, item in self.outbox):
+            return
+        self._flushed = clock
         by_loop: dict[Any, list[tuple[Channel, Output]]] = defaultdict(list)
         for channel, item in self.outbox:
             by_loop[channel.loop].append((channel, item))
@@ -179,6 +191,11 @@ class Worker:
                 for channel, _ in items:
                     if channel.job is not None:
                         self._engine.cancel(channel.job)
+
+
+def _goes_on(item: Output) -> bool:
+    """Whether more of the same stream will follow."""
+    return isinstance(item, Delta) and item.finish is None
 
 
 def _deliver(items: list[tuple[Channel, Output]]) -> None:
