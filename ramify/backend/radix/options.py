@@ -23,7 +23,7 @@ class RadixOptions:
     pool_tokens: int | None = None  # size of the KV pool; or
     pool_bytes: int | None = None  # in bytes; None: a quarter of the free memory
     max_batch: int = 64  # sequences in one step
-    token_budget: int = 512  # rows in one step: bounds how long a prefill delays decoding
+    token_budget: int = 1024  # rows in one step: bounds how long a prefill delays decoding
     patience: int = 256  # steps after which a waiting request goes before all others
     threads: int | None = None  # None: torch's own choice
     seed: int = 0  # of requests with a temperature and no seed
