@@ -9,7 +9,7 @@ import re
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ramify.backend.hf_tokenizer import HFTokenizer
@@ -107,6 +107,7 @@ def test_random_instances(compiler: GrammarCompiler, schema: dict, tail: str, se
 
 
 @settings(max_examples=20, deadline=None)
+@example(["\u2581"], "", 0)  # sentencepiece's mark for a space, as a character of its own
 @given(
     st.lists(st.text(min_size=1, max_size=6), min_size=1, max_size=4, unique=True),
     st.sampled_from(["", " "]),

@@ -250,7 +250,17 @@ class _Vocabulary:
         self.special_token_ids.append(spare)
 
     def __call__(self, text: str) -> list[int]:
-        return list(self.tokenizer.encode(text))
+        """Tokens that spell a text that the grammar forces, byte for byte.
+
+        Some tokenizers write one character as another (sentencepiece's space mark as a space):
+        what does not come back as it was is spelled from the vocabulary's single bytes.
+        """
+        ids = self.tokenizer.encode(text)
+        data = text.encode()
+        if b"".join(map(self.tokenizer.bytes_of, ids)) == data:
+            return list(ids)
+        single = {t: i for i, t in enumerate(self.tokenizer.token_table) if len(t) == 1}
+        return [single[data[at : at + 1]] for at in range(len(data)) if data[at : at + 1] in single]
 
 
 def _reason(engine: Any) -> str:
