@@ -27,6 +27,12 @@ def marker(name: str, trace: int, index: int) -> str:
     return f"{_BEGIN}ramify value '{clean}', not computed yet #{_SECRET}-{trace:x}-{index}{_END}"
 
 
+def named_in(text: str) -> str | None:
+    """The name of the first value whose marker stands in a text, whole or changed."""
+    found = re.search(r"ramify value '([^']*)'", text, re.IGNORECASE)
+    return found[1] if found and f"#{_SECRET}-" in text.lower() else None
+
+
 def split(text: str, trace: int, objects: list[Any]) -> list[Any]:
     """Text and the objects in it, in order.
 

@@ -12,9 +12,10 @@ from typing import Any, overload
 from ramify.dsl.batch_run import BatchInterruptedError, BatchResult, arun_rows
 from ramify.dsl.look import TraceStopped
 from ramify.dsl.state import State
+from ramify.dsl.task_of import task_of
 from ramify.dsl.trace import Trace, current_or_none
 from ramify.errors import ProgramError, Where
-from ramify.ir import Operand, Prompt, Ref
+from ramify.ir import Prompt, Ref
 from ramify.planner import Context, Options, PassNote, Plan
 from ramify.planner import plan as make_plan
 from ramify.runtime import (
@@ -22,7 +23,6 @@ from ramify.runtime import (
     BackendLike,
     BatchOptions,
     Policy,
-    Resolver,
     Result,
     Sink,
     Stream,
@@ -141,32 +141,7 @@ class Program:
         trace = Trace(self.name, is_async=self.is_async)
         state = State(trace, Prompt(), self.name)
         bound = self._bound(state, args, kwargs)
-
-        def body(resolver: Resolver | None) -> Operand:
-            trace.resolver = resolver
-            with trace.active():
-                value = self._returned(self.function(*bound.args, **bound.kwargs), state)
-                return trace.lower(value)
-
-        async def abody(resolver: Resolver | None) -> Operand:
-            trace.resolver = resolver
-            with trace.active():
-                value = self._returned(await self.function(*bound.args, **bound.kwargs), state)
-                return trace.lower(value)
-
-        def variables() -> dict[str, Ref]:
-            alone = {name: values[0] for name, values in trace.named.items() if len(values) == 1}
-            return {name: value._ref for name, value in {**alone, **state._names}.items()}
-
-        return Task(
-            self.name,
-            trace.graph,
-            abody if self.is_async else body,
-            is_async=self.is_async,
-            variables=variables,
-            kept=lambda: [value._ref for value in state._kept],
-            release=trace.release,
-        )
+        return task_of(self.function, self._returned, trace, state, bound)
 
     def compile(self, *args: Any, backend: BackendLike = None, **kwargs: Any) -> Plan:
         """The plan of a run, without running it: up to the first value that the program looks at.

@@ -1,6 +1,7 @@
 """Every line of the language's table, on the fake backend."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -386,6 +387,22 @@ class TestBadInput:
             return s
 
         self.raises(ValueUseError, "(?i)'a' was changed as if it were plain text", bad)
+
+    def test_value_given_to_code_that_wants_text(self) -> None:
+        def bad(s: rf.State) -> Any:
+            s += rf.gen("a")
+            return ", ".join([s["a"]])
+
+        self.raises(ValueUseError, r"plain text or data.*Value found.*rf\.lines", bad)
+
+        def opened(s: rf.State) -> Any:
+            s += rf.gen("a")
+            return Path(f"/nowhere/{s['a']}").read_text()
+
+        with pytest.raises(OSError) as caught:
+            rf.Program(opened).run(backend=fake())
+        (note,) = caught.value.__notes__
+        assert "'a'" in note and "str(value)" in note
 
     def test_value_of_another_run(self) -> None:
         kept: list[str] = []
