@@ -51,6 +51,8 @@ class Request:
     priority: float = 0.0  # seconds of work that wait for this answer: larger runs sooner
     salt: str = ""  # prefixes are shared only among requests of equal salt
     label: str = ""  # "program/node", for errors and traces
+    stream: bool = True  # False: nobody reads before the end, so one delta is enough
+    samples: int = 1  # over 1 only with the capability: as many answers, told apart by `index`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ class TokenLogprobs:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A step of a generation. The last delta, and only it, has `finish` and `usage`.
+    """A step of a generation. The last delta, and only it, has `finish` and `usage`; of several
+    samples, the last delta of each `index` (the sample `i` is what the seed + i alone would give).
 
     `text` never takes back what an earlier delta said: text that may turn out to be a stop string
     is held until that is known. The concatenation of all `ids` is what a continuation of the
@@ -112,6 +115,7 @@ class Delta:
     finish: Finish | None = None
     usage: Usage | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +130,14 @@ class Scores:
 class Capabilities:
     """What a backend can do; a node that needs more is lowered or refused by name."""
 
+    token_prompts: bool = True  # False: ids only spell text, which the backend tokenizes itself
     prefix_cache: bool = False
     cached_token_counts: bool = False
     priorities: bool = False
     constraints: frozenset[ConstraintKind] = frozenset()
     scores: bool = False
     logprobs: bool = False
+    samples: bool = False  # several answers to one prompt in one request
     fork_on_token: bool = False
     parallel_blocks: bool = False
     embeddings_in: bool = False

@@ -22,8 +22,8 @@ from ramify.backend import (
     TokenPrompt,
     collect,
 )
-from ramify.backend.fake.gate import Gate
 from ramify.backend.fake.prefixes import PrefixTree
+from ramify.backend.gate import Gate
 from ramify.errors import (
     BackendDiedError,
     BackendError,

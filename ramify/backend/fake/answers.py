@@ -12,7 +12,7 @@ from random import Random
 from ramify.backend.contract import Finish, TokenLogprobs, TokenPrompt
 from ramify.backend.fake.regex_sampler import sample_regex
 from ramify.backend.fake.schema_sampler import sample_schema
-from ramify.backend.fake.tokenizer import WordTokenizer
+from ramify.backend.word_tokenizer import WordTokenizer
 from ramify.errors import BackendError, CapabilityError
 from ramify.ir.sampling import Constraint, Sampling
 

@@ -20,10 +20,10 @@ from ramify.backend.contract import (
     Usage,
 )
 from ramify.backend.fake.answers import Replies, Reply, Writer
-from ramify.backend.fake.gate import Gate
 from ramify.backend.fake.prefixes import PrefixCache
-from ramify.backend.fake.tokenizer import WordTokenizer
+from ramify.backend.gate import Gate
 from ramify.backend.render import Renderer
+from ramify.backend.word_tokenizer import WordTokenizer
 from ramify.errors import BackendDiedError, BackendError, CapabilityError, PromptTooLongError
 
 CallKind = Literal["generate", "score", "prefill"]
