@@ -183,7 +183,8 @@ class Backend(Protocol):
     renderer: Renderer
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
-        """Stream one generation.
+        """Stream one generation. An answer that reaches the end of the context is cut there and
+        finishes with "length"; a prompt that leaves no room for a token is refused.
 
         Raises PromptTooLongError, ConstraintError, CapabilityError, PoolTooSmallError or
         BackendDiedError, at the latest at the first step of the stream.

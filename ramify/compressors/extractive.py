@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ramify.compressors.centrality import centrality
-from ramify.compressors.contract import Compressed, Count, Rate, source_of, target_of
+from ramify.compressors.contract import Compressed, Count, Rate, target_of
 from ramify.compressors.fitting import Fitting
-from ramify.compressors.memo import Memo, key_of
 from ramify.compressors.pieces import Piece, whole
+from ramify.compressors.remembering import RememberingCompressor
 from ramify.retrieval.batcher import Dense, batcher_for
 from ramify.retrieval.contract import Embedder, Passages
 from ramify.retrieval.relevance import LEXICAL, cosines, coverage
@@ -23,7 +23,7 @@ _SHARP_DENSE, _SHARP_WORDS = 0.07, 0.04
 _OF_PASSAGE = 0.5  # how much the best sentence of a passage lifts the others
 
 
-class Extractive:
+class Extractive(RememberingCompressor):
     """Keeps whole sentences under one budget for all passages, so that a good passage keeps more.
 
     With a question a sentence is worth `exp(relevance / T)`. Relevance is its cosine with the
@@ -38,34 +38,13 @@ class Extractive:
 
     name = "extractive"
     query_aware = True
-    deterministic = True
 
     def __init__(self, *, dense: Dense = "auto", embedder: Embedder | None = None) -> None:
         """`dense`: True needs the [retrieval] extra or an `embedder` (MissingExtraError), "auto"
         does without where it is missing, False goes by words only.
         """
+        super().__init__()
         self._batcher, _ = batcher_for(dense, embedder)
-        self._memo = Memo()
-
-    async def compress(
-        self,
-        source: str | Passages,
-        *,
-        question: str | None = None,
-        rate: Rate | None = None,
-        tokens: int | None = None,
-        count: Count,
-    ) -> Compressed:
-        """See `Compressor.compress`."""
-        plain = source_of(source)
-        asked = str(question).strip() if question is not None else ""
-        target_of(rate, tokens, 0)  # what cannot be is refused before any work
-        key = key_of(plain, asked, rate, tokens, count)
-        made = self._memo.get(key)
-        if made is None:
-            made = await self._compress(plain, asked, rate, tokens, count)
-            self._memo.put(key, made)
-        return made
 
     async def _compress(
         self,

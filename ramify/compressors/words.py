@@ -6,15 +6,9 @@ import asyncio
 import re
 from collections.abc import Sequence
 
-from ramify.compressors.contract import (
-    Compressed,
-    Count,
-    Rate,
-    source_of,
-    target_of,
-)
-from ramify.compressors.memo import Memo, key_of
+from ramify.compressors.contract import Compressed, Count, Rate, target_of
 from ramify.compressors.pieces import put_together, take_apart, whole
+from ramify.compressors.remembering import RememberingCompressor
 from ramify.retrieval.contract import Passages, Span
 
 # Dropped in this order, until the target holds. Negations and numbers are in none.
@@ -31,7 +25,7 @@ _WORD = re.compile(r"\S+")
 _SENTENCE_END = (".", "!", "?", ":", '."', ".'", ".)")
 
 
-class Words:
+class Words(RememberingCompressor):
     """Drops English function words, a class at a time: articles, auxiliary verbs, pronouns,
     prepositions and conjunctions.
 
@@ -43,29 +37,16 @@ class Words:
 
     name = "words"
     query_aware = False
-    deterministic = True
 
-    def __init__(self) -> None:
-        self._memo = Memo()
-
-    async def compress(
+    async def _compress(
         self,
         source: str | Passages,
-        *,
-        question: str | None = None,
-        rate: Rate | None = None,
-        tokens: int | None = None,
+        question: str,
+        rate: Rate | None,
+        tokens: int | None,
         count: Count,
     ) -> Compressed:
-        """See `Compressor.compress`; the question is not read."""
-        plain = source_of(source)
-        target_of(rate, tokens, 0)  # what cannot be is refused before any work
-        key = key_of(plain, None, rate, tokens, count)
-        made = self._memo.get(key)
-        if made is None:
-            made = await asyncio.to_thread(_compress, plain, rate, tokens, count)
-            self._memo.put(key, made)
-        return made
+        return await asyncio.to_thread(_compress, source, rate, tokens, count)
 
 
 def _compress(

@@ -265,8 +265,10 @@ async def test_errors_on_request_death_and_close() -> None:
     backend = FakeBackend(fail=fail, context=50)
     with pytest.raises(OSError, match="flaky"):
         await ask(backend, label="bad", max_tokens=4)
-    with pytest.raises(PromptTooLongError, match=r"need 52 tokens.*context of 50"):
-        await ask(backend, TokenPrompt((300,) * 10), max_tokens=42)
+    with pytest.raises(PromptTooLongError, match=r"needs 51 tokens.*context of 50"):
+        await ask(backend, TokenPrompt((300,) * 50), max_tokens=1)
+    cut = await ask(backend, TokenPrompt((300,) * 40), max_tokens=42, min_tokens=42)
+    assert cut.finish == "length" and len(cut.ids) == 10, "the context is full"
     assert (await ask(backend, max_tokens=4)).text
     dying = FakeBackend(die_after=2, latency=1.0)
     results = await asyncio.gather(

@@ -137,7 +137,10 @@ class FakeBackend:
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         begun = perf_counter()
         prompt, sampling = request.prompt, request.sampling
-        self._admit(request, len(prompt) + sampling.max_tokens)
+        self._admit(request, len(prompt) + 1)
+        room = self._profile.context - len(prompt)
+        most, least = min(sampling.max_tokens, room), min(sampling.min_tokens, room)
+        sampling = replace(sampling, max_tokens=most, min_tokens=least)
         if request.constraint and request.constraint.kind not in self.capabilities.constraints:
             raise CapabilityError(f"{self.name!r} cannot follow a {request.constraint.kind}.")
         if sampling.logprobs and not self.capabilities.logprobs:
@@ -224,9 +227,9 @@ class FakeBackend:
     def _check_length(self, length: int) -> None:
         if length > self._profile.context:
             raise PromptTooLongError(
-                f"prompt and answer need {length} tokens, and {self.name!r} has a context of "
+                f"the request needs {length} tokens, and {self.name!r} has a context of "
                 f"{self._profile.context}.",
-                hint="Shorten the prompt (rf.compress), or lower max_tokens.",
+                hint="Shorten the prompt (rf.compress).",
             )
 
     def _start(
