@@ -31,7 +31,8 @@ class Ramify(Engine):
         return self._loop.run(self._all(prompts, count))
 
     async def _all(self, prompts: Prompts, count: int) -> list[list[int]]:
-        from ramify.backend.contract import Request, TokenPrompt, collect
+        from ramify.backend.collect import collect
+        from ramify.backend.contract import Request, TokenPrompt
         from ramify.ir.sampling import Sampling
 
         sampling = Sampling(max_tokens=count, ignore_end=True)

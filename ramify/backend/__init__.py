@@ -1,11 +1,11 @@
 """Backends: the contract, rendering of prompts into tokens, and the engines behind it."""
 
 from ramify.backend.chat import ChatFormat, Turn
+from ramify.backend.collect import Collected, collect
 from ramify.backend.contract import (
     Backend,
     BlockSpan,
     Capabilities,
-    Collected,
     Delta,
     Finish,
     Profile,
@@ -15,9 +15,10 @@ from ramify.backend.contract import (
     TokenLogprobs,
     TokenPrompt,
     Usage,
-    collect,
 )
 from ramify.backend.fake import FakeBackend
+from ramify.backend.fork_lowering import generate_forking
+from ramify.backend.forks import MAIN, Bans, Branch, ForkRule
 from ramify.backend.open import open_backend, register_backend
 from ramify.backend.render import Answered, Renderer, Values
 from ramify.backend.rendering import Rendering
@@ -26,15 +27,19 @@ from ramify.backend.tokenizer import Tokenizer
 from ramify.backend.views import messages_view, text_view
 
 __all__ = [
+    "MAIN",
     "Answered",
     "Backend",
+    "Bans",
     "BlockSpan",
+    "Branch",
     "Capabilities",
     "ChatFormat",
     "Collected",
     "Delta",
     "FakeBackend",
     "Finish",
+    "ForkRule",
     "Piece",
     "Profile",
     "Renderer",
@@ -50,6 +55,7 @@ __all__ = [
     "Usage",
     "Values",
     "collect",
+    "generate_forking",
     "messages_view",
     "open_backend",
     "register_backend",

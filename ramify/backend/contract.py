@@ -7,11 +7,17 @@ The runtime renders prompts into tokens with the backend's own renderer, sends `
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, Protocol, runtime_checkable
 
+from ramify.backend.forks import MAIN as MAIN
+from ramify.backend.forks import NO_BANS as NO_BANS
+from ramify.backend.forks import Bans as Bans
+from ramify.backend.forks import Branch as Branch
+from ramify.backend.forks import ForkRule as ForkRule
 from ramify.backend.render import Renderer
+from ramify.errors import BackendError
 from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
 
 Finish = Literal["stop", "length"]  # stop: end token, stop string, or the grammar is complete
@@ -53,17 +59,40 @@ class Request:
     label: str = ""  # "program/node", for errors and traces
     stream: bool = True  # False: nobody reads before the end, so one delta is enough
     samples: int = 1  # over 1 only with the capability: as many answers, told apart by `index`
+    bans: Bans = NO_BANS  # only with the capability
+    fork: ForkRule | None = None  # only with the capability; see `fork_lowering` for the others
+
+    def __post_init__(self) -> None:
+        rule = self.fork
+        if rule is not None and (self.constraint is not None or self.samples != 1 or self.bans):
+            raise BackendError("a request that forks has no constraint, no bans and one sample.")
+        if rule is not None and {rule.fork, rule.child} & {*self.sampling.stop_ids}:
+            raise BackendError("the tokens of a fork cannot be stop ids at the same time.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
-    """Log-probabilities of each continuation after the prompt, all in one pass where possible."""
+    """Log-probabilities of each continuation after the prompt, all in one pass where possible,
+    and of the prompt's own tokens from index `prompt_from` (1 or more) on, where that is asked.
+
+    The prompt's own need the capability `prompt_logprobs`. What stands before `prompt_from` is
+    read from the cache like any prompt; name it where only a part of the prompt is of interest.
+    """
 
     prompt: TokenPrompt
-    continuations: tuple[tuple[int, ...], ...]
+    continuations: tuple[tuple[int, ...], ...] = ()
+    prompt_from: int | None = None
     priority: float = 0.0
     salt: str = ""
     label: str = ""
+
+    def __post_init__(self) -> None:
+        start = self.prompt_from
+        if start is not None and not 1 <= start <= len(self.prompt):
+            raise BackendError(
+                f"prompt_from={start} is not allowed for a prompt of {len(self.prompt)} tokens.",
+                hint="The first token has no log-probability: nothing stands before it.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +132,12 @@ class TokenLogprobs:
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A step of a generation. The last delta, and only it, has `finish` and `usage`; of several
-    samples, the last delta of each `index` (the sample `i` is what the seed + i alone would give).
+    samples, the last delta of each `index` (the sample `i` is what the seed + i alone would give);
+    of an answer that forks, the last delta of each branch. The stream ends when all have ended.
+
+    A parent's delta that ends with the token `fork` comes before its child's first, whose ids are
+    the forced token alone. A child's usage has no prompt tokens, so usages add up; its output
+    tokens are all of its ids.
 
     `text` never takes back what an earlier delta said: text that may turn out to be a stop string
     is held until that is known. The concatenation of all `ids` is what a continuation of the
@@ -116,14 +150,18 @@ class Delta:
     usage: Usage | None = None
     logprobs: tuple[TokenLogprobs, ...] = ()
     index: int = 0
+    branch: Branch = MAIN
+    stop_id: int | None = None  # with finish "stop": the stop or end token, where one ended it
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Per continuation the log-probability (natural) of each of its tokens."""
+    """Per continuation the log-probability (natural) of each of its tokens; `prompt`: those of
+    the prompt's tokens from `prompt_from` on."""
 
     logprobs: tuple[tuple[float, ...], ...]
     usage: Usage
+    prompt: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +174,9 @@ class Capabilities:
     priorities: bool = False
     constraints: frozenset[ConstraintKind] = frozenset()
     scores: bool = False
+    prompt_logprobs: bool = False
     logprobs: bool = False
+    token_bans: bool = False
     samples: bool = False  # several answers to one prompt in one request
     fork_on_token: bool = False
     parallel_blocks: bool = False
@@ -206,29 +246,3 @@ class Backend(Protocol):
     async def close(self) -> None:
         """Free everything; waiting requests fail. Closing twice is fine."""
         ...
-
-
-@dataclass(slots=True)
-class Collected:
-    """A stream read to its end."""
-
-    ids: list[int] = field(default_factory=list)
-    text: str = ""
-    finish: Finish = "length"
-    usage: Usage = field(default_factory=Usage)
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
-
-
-async def collect(stream: AsyncIterator[Delta]) -> Collected:
-    """Read a stream to its end."""
-    done = Collected()
-    texts: list[str] = []
-    async for delta in stream:
-        done.ids.extend(delta.ids)
-        texts.append(delta.text)
-        done.logprobs.extend(delta.logprobs)
-        if delta.finish is not None:
-            done.finish = delta.finish
-            done.usage = delta.usage or done.usage
-    done.text = "".join(texts)
-    return done

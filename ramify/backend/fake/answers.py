@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from random import Random
 
-from ramify.backend.contract import Finish, TokenLogprobs, TokenPrompt
+from ramify.backend.contract import NO_BANS, Bans, Finish, TokenLogprobs, TokenPrompt
 from ramify.backend.fake.regex_sampler import sample_regex
 from ramify.backend.fake.schema_sampler import sample_schema
 from ramify.backend.word_tokenizer import WordTokenizer
@@ -50,6 +50,13 @@ def continuation_logprobs(prompt: tuple[int, ...], ids: tuple[int, ...]) -> tupl
     return tuple(found)
 
 
+def prompt_logprobs(prompt: tuple[int, ...], start: int | None) -> tuple[float, ...]:
+    """A log-probability for each token of a prompt from `start` on, drawn from those before it."""
+    if start is None:
+        return ()
+    return continuation_logprobs(prompt[:1], prompt[1:])[start - 1 :]
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A whole answer."""
@@ -58,6 +65,7 @@ class Written:
     text: str
     finish: Finish
     logprobs: tuple[TokenLogprobs, ...] = ()
+    stop_id: int | None = None
 
 
 class Replies:
@@ -71,6 +79,15 @@ class Replies:
     def fixed(self) -> bool:
         """Whether asking changes nothing: one text, or a mapping."""
         return isinstance(self._reply, (str, Mapping))
+
+    def among(self, prompt: str) -> list[str]:
+        """All fixed replies that may be meant in a prompt."""
+        reply = self._reply
+        if isinstance(reply, str):
+            return [reply]
+        if isinstance(reply, Mapping):
+            return [answer for key, answer in reply.items() if key in prompt]
+        return []
 
     def to(self, prompt: str) -> str | None:
         """The reply to a prompt; None where a mapping has none.
@@ -103,9 +120,17 @@ class Writer:
         self._replies = replies
 
     def write(
-        self, prompt: TokenPrompt, sampling: Sampling, constraint: Constraint | None
+        self,
+        prompt: TokenPrompt,
+        sampling: Sampling,
+        constraint: Constraint | None,
+        bans: Bans = NO_BANS,
     ) -> Written:
-        """The answer. Raises ConstraintError, or CapabilityError for a grammar."""
+        """The answer. Raises ConstraintError, or CapabilityError for a grammar.
+
+        Where the prompt ends with a stop token, and with the beginning of a fixed reply up to it,
+        the answer is what follows in that reply: the request goes on behind a stop.
+        """
         seed = (sampling.seed or 0) if sampling.temperature > 0 else -1
         key = hash((prompt.ids, seed)) & _MASK
         reply = None
@@ -115,12 +140,16 @@ class Writer:
             ids = self._tokenizer.encode(constrained(constraint, key, reply))
             complete = len(ids) <= sampling.max_tokens
         else:
-            ids = self._free(key, reply, sampling)
+            rest = self._rest(prompt.ids, sampling.stop_ids)
+            ids = self._free(key, reply, sampling) if rest is None else rest
+            ids = tuple(i for i in ids if i not in bans.always)
+            while ids and ids[0] in bans.first:
+                ids = ids[1:]
             complete = len(ids) < sampling.max_tokens
-        ids, stopped = self._stop(ids[: sampling.max_tokens], sampling)
+        ids, stopped, stop_id = self._stop(ids[: sampling.max_tokens], sampling)
         finish: Finish = "stop" if complete or stopped else "length"
         logprobs = self._logprobs(prompt.ids, ids, sampling.logprobs)
-        return Written(ids, self._tokenizer.decode(ids), finish, logprobs)
+        return Written(ids, self._tokenizer.decode(ids), finish, logprobs, stop_id)
 
     def score(
         self, prompt: TokenPrompt, continuations: tuple[tuple[int, ...], ...]
@@ -146,14 +175,28 @@ class Writer:
             ids += self._tokenizer.encode(next(more))
         return ids
 
-    def _stop(self, ids: tuple[int, ...], sampling: Sampling) -> tuple[tuple[int, ...], bool]:
-        """The tokens before the first stop id or stop string after `min_tokens`, and whether."""
+    def _rest(self, prompt: tuple[int, ...], stops: tuple[int, ...]) -> tuple[int, ...] | None:
+        """What follows in a fixed reply whose beginning, up to a stop token, ends the prompt."""
+        if self._replies is None or prompt[-1] not in stops:
+            return None
+        for reply in self._replies.among(self._tokenizer.spell(prompt)):
+            ids = self._tokenizer.encode(reply)
+            for size in range(len(ids), 0, -1):
+                if ids[size - 1] == prompt[-1] and prompt[-size:] == ids[:size]:
+                    return ids[size:]
+        return None
+
+    def _stop(
+        self, ids: tuple[int, ...], sampling: Sampling
+    ) -> tuple[tuple[int, ...], bool, int | None]:
+        """The tokens before the first stop id or stop string after `min_tokens`, whether there is
+        one, and the stop id."""
         least = sampling.min_tokens
-        stopped = False
+        stopped, stop_id = False, None
         if sampling.stop_ids:
             for at in range(least, len(ids)):
                 if ids[at] in sampling.stop_ids:
-                    ids, stopped = ids[:at], True
+                    ids, stopped, stop_id = ids[:at], True, ids[at]
                     break
         if sampling.stop:
             text = self._tokenizer.decode(ids)
@@ -161,7 +204,8 @@ class Writer:
             found = [at for stop in sampling.stop if (at := text.find(stop, start)) >= 0]
             if found:
                 ids, stopped = self._tokenizer.encode(text[: min(found)]), True
-        return ids, stopped
+                stop_id = None
+        return ids, stopped, stop_id
 
     def _logprobs(
         self, prompt: tuple[int, ...], ids: tuple[int, ...], top: int

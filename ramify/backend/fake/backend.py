@@ -12,6 +12,7 @@ from typing import Literal
 from ramify.backend.contract import (
     Capabilities,
     Delta,
+    ForkRule,
     Profile,
     Request,
     ScoreRequest,
@@ -19,7 +20,8 @@ from ramify.backend.contract import (
     TokenPrompt,
     Usage,
 )
-from ramify.backend.fake.answers import Replies, Reply, Writer
+from ramify.backend.fake.answers import Replies, Reply, Writer, prompt_logprobs
+from ramify.backend.fake.forks import grow
 from ramify.backend.fake.prefixes import PrefixCache
 from ramify.backend.gate import Gate
 from ramify.backend.render import Renderer
@@ -35,7 +37,10 @@ _ABILITIES = Capabilities(
     priorities=True,
     constraints=frozenset({"regex", "schema", "choices"}),
     scores=True,
+    prompt_logprobs=True,
     logprobs=True,
+    token_bans=True,
+    fork_on_token=True,
 )
 
 
@@ -145,11 +150,15 @@ class FakeBackend:
             raise CapabilityError(f"{self.name!r} cannot follow a {request.constraint.kind}.")
         if sampling.logprobs and not self.capabilities.logprobs:
             raise CapabilityError(f"{self.name!r} has no log-probabilities.")
+        if request.fork is not None:
+            async for delta in self._fork(replace(request, sampling=sampling), request.fork):
+                yield delta
+            return
         await self._gate.enter(request.priority)
         try:
             call = self._start("generate", prompt, request.label, request.salt, request.priority)
             await self._compute(call.tokens - call.cached)
-            answer = self._writer.write(prompt, sampling, request.constraint)
+            answer = self._writer.write(prompt, sampling, request.constraint, request.bans)
             first = 0.0
             for at in range(0, max(len(answer.ids), 1), _CHUNK):
                 ids = answer.ids[at : at + _CHUNK]
@@ -164,7 +173,40 @@ class FakeBackend:
             call.answer, call.finished = answer.text, next(self._clock)
             total = perf_counter() - begun
             usage = Usage(call.tokens, call.cached, len(answer.ids), first, total)
-            yield Delta(ids, text, answer.finish, usage, logprobs)
+            yield Delta(ids, text, answer.finish, usage, logprobs, stop_id=answer.stop_id)
+        finally:
+            self._gate.leave()
+
+    async def _fork(self, request: Request, rule: ForkRule) -> AsyncIterator[Delta]:
+        """An answer that forks; its call's answer is the main branch's text."""
+        begun = perf_counter()
+        if not self.capabilities.fork_on_token:
+            raise CapabilityError(
+                f"{self.name!r} cannot fork on a token.", hint="Use `generate_forking`."
+            )
+        await self._gate.enter(request.priority)
+        try:
+            call = self._start(
+                "generate", request.prompt, request.label, request.salt, request.priority
+            )
+            await self._compute(call.tokens - call.cached)
+            main: tuple[int, ...] = ()
+            for delta in grow(self._writer, self.tokenizer, request, rule, chunk=_CHUNK):
+                await self._decode(len(delta.ids))
+                self._check_alive()
+                if not delta.branch.path:
+                    main += delta.ids
+                    call.answer += delta.text
+                if delta.usage is not None:
+                    spent = perf_counter() - begun
+                    usage = replace(delta.usage, first_token_s=spent, total_s=spent)
+                    if not delta.branch.path:
+                        usage = replace(usage, prompt_tokens=call.tokens, cached_tokens=call.cached)
+                    delta = replace(delta, usage=usage)
+                yield delta
+            parallel = self.capabilities.parallel_blocks
+            self._cache.insert(request.prompt, request.salt, parallel, main)
+            call.finished = next(self._clock)
         finally:
             self._gate.leave()
 
@@ -175,6 +217,8 @@ class FakeBackend:
         self._admit(request, len(prompt) + longest)
         if not self.capabilities.scores:
             raise CapabilityError(f"{self.name!r} cannot score continuations.")
+        if request.prompt_from is not None and not self.capabilities.prompt_logprobs:
+            raise CapabilityError(f"{self.name!r} has no log-probabilities of prompts.")
         await self._gate.enter(request.priority)
         try:
             call = self._start("score", prompt, request.label, request.salt, request.priority)
@@ -182,9 +226,10 @@ class FakeBackend:
             await self._compute(call.tokens - call.cached + read)
             self._check_alive()
             found = self._writer.score(prompt, request.continuations)
+            own = prompt_logprobs(prompt.ids, request.prompt_from)
             call.finished = next(self._clock)
             total = perf_counter() - begun
-            return Scores(found, Usage(call.tokens + read, call.cached, 0, total, total))
+            return Scores(found, Usage(call.tokens + read, call.cached, 0, total, total), own)
         finally:
             self._gate.leave()
 

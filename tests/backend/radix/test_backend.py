@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from ramify.backend.contract import Backend, Request, ScoreRequest, TokenPrompt, collect
+from ramify.backend.collect import collect
+from ramify.backend.contract import Backend, Request, ScoreRequest, TokenPrompt
 from ramify.backend.radix import RadixBackend
 from ramify.errors import (
     BackendDiedError,
