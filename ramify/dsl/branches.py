@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ramify.dsl.state import State
@@ -131,8 +131,16 @@ def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block
     return tuple(blocks)
 
 
-def first(k: int, branches: Branches | EachBranches | Sequence[State]) -> EachBranches:
+def first(
+    k: int,
+    branches: Branches | EachBranches | Sequence[State],
+    *,
+    until: Callable[[list[dict[str, Any]]], bool] | None = None,
+) -> EachBranches:
     """The first `k` branches to finish; the others are cancelled as soon as these are there.
+
+    `until` may end it earlier: whenever a branch has finished it is asked with the named values of
+    those so far, one dict each; a cheap function, called on the event loop.
 
     Which ones they are depends on time, so programs with `first` are not deterministic.
     """
@@ -157,6 +165,7 @@ def first(k: int, branches: Branches | EachBranches | Sequence[State]) -> EachBr
             scope=parent._scope,
             k=k,
             branches=tuple(state.as_branch() for state in states),
+            until=until,
         )
     )
     return EachBranches(trace, parent, node_id, f"first {k}")

@@ -103,11 +103,19 @@ def compress(
     )
 
 
-def call(function: Callable[..., Any], *args: Any, pure: bool = False, **kwargs: Any) -> Value:
+def call(
+    function: Callable[..., Any],
+    *args: Any,
+    pure: bool = False,
+    settled: bool = False,
+    **kwargs: Any,
+) -> Value:
     """A Python function or tool as a node: called when its arguments are known.
 
     A sync function runs on a thread, an async one on the event loop. Unless it is declared `pure`
     (cheap, no effects, same result for the same arguments) it is never dropped, merged or repeated.
+    A `settled` one is called also where something that it reads has failed: it gets the error, a
+    RamifyError, in the place of that value.
     """
     trace = current("rf.call")
     if not callable(function):
@@ -125,6 +133,7 @@ def call(function: Callable[..., Any], *args: Any, pure: bool = False, **kwargs:
         args=tuple(trace.lower(arg) for arg in args),
         kwargs=tuple((key, trace.lower(arg)) for key, arg in kwargs.items()),
         pure=pure,
+        settled=settled,
     )
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ramify.dsl.trace import current
 from ramify.dsl.typed import constraint_of
 from ramify.errors import ProgramError, RamifyError
 from ramify.ir import Constraint, Generate, Node, Prompt, Role, Sampling, Score, Select
 from ramify.ir.nodes import SelectMethod
+
+Organize = Literal["sequential", "skeleton", "graph", "fork", "auto"]
+_ORGANIZED = get_args(Organize)[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Gen(Operation):
     annotation: Any = str
     samples: int = 1
     model: str = ""
-    organize: str = "sequential"
+    organize: str = ""  # "": the answer is written in one go
+    lenient: bool = False
 
     __format__ = Operation.__format__
 
@@ -90,15 +94,17 @@ def gen(
     choices: Sequence[str] | None = None,
     n: int = 1,
     model: str = "",
-    organize: str = "sequential",
+    organize: Organize | None = None,
     **sampling: Any,
 ) -> Gen:
     """Generate text here.
 
     One of `regex` (the whole answer matches), `schema` (a pydantic model, a type, or a JSON
     schema; the value is typed), `grammar` (Lark) or `choices` constrains the answer. `n` samples
-    make the value a list. `model` names one of the run's backends. `organize="skeleton"` writes
-    the answer as a skeleton with its points side by side (`rf.patterns.skeleton_of_thought`).
+    make the value a list. `model` names one of the run's backends. `organize` writes the answer in
+    parts, side by side: "skeleton" (`rf.patterns.skeleton_of_thought`), "graph"
+    (`skeleton_graph`), "fork" (`fork_tokens`), or "auto", where a router and the cost model decide
+    between a skeleton and the plain answer; `max_tokens` is then the length of the whole answer.
     `sampling` are the fields of `rf.Sampling`: max_tokens, stop, temperature, seed, top_p ...
 
     Raises ProgramError or ConstraintError for options that cannot mean anything.
@@ -118,7 +124,7 @@ def _gen(
     choices: Sequence[str] | None,
     n: int,
     model: str,
-    organize: str,
+    organize: str | None,
     sampling: dict[str, Any],
 ) -> Gen:
     constraint, parse, annotation = constraint_of(regex, schema, grammar, choices)
@@ -128,11 +134,11 @@ def _gen(
         raise ProgramError(
             f"n={n} samples at temperature 0 would all be the same.", hint="Set temperature=."
         )
-    if organize not in ("sequential", "skeleton"):
-        raise ProgramError(
-            f"organize={organize!r} is unknown.", hint="Choose 'sequential' or 'skeleton'."
-        )
-    if organize != "sequential" and (constraint is not None or n > 1):
+    organize = "" if organize in (None, "sequential") else organize
+    if organize and organize not in _ORGANIZED:
+        known = ", ".join(repr(way) for way in _ORGANIZED)
+        raise ProgramError(f"organize={organize!r} is unknown.", hint=f"Choose {known} or None.")
+    if organize and (constraint is not None or n > 1):
         raise ProgramError(
             f"organize={organize!r} cannot be combined with a constraint or n > 1.",
             hint="Leave one of them out.",
@@ -140,7 +146,7 @@ def _gen(
     options = Sampling.of(**sampling)
     if n > 1:
         annotation = list[annotation]  # type: ignore[valid-type]
-    return Gen(name, options, constraint, parse, annotation, n, model, organize)
+    return Gen(name, options, constraint, parse, annotation, n, model, organize or "")
 
 
 def select(
@@ -189,6 +195,7 @@ def node_of(piece: Operation, node_id: int, scope: str, prompt: Prompt) -> Node:
             constraint=piece.constraint,
             parse=piece.parse,
             samples=piece.samples,
+            lenient=piece.lenient,
         )
     if isinstance(piece, Choose):
         return Select(**common, model=piece.model, options=piece.options, method=piece.method)

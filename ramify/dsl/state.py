@@ -125,8 +125,8 @@ class State:
                 hint="Use another name, a fork, or no name.",
                 where=self._trace.where(piece.name),
             )
-        if isinstance(piece, Gen) and piece.organize == "skeleton":
-            from ramify.dsl.patterns.skeleton_of_thought import organized
+        if isinstance(piece, Gen) and piece.organize:
+            from ramify.dsl.patterns.organize import organized
 
             value = organized(self, piece)
         else:

@@ -97,13 +97,15 @@ class Prompted(Node):
 class Generate(Prompted):
     """Generate text. Its value is the text, parsed by `parse` where there is one.
 
-    With `samples` over 1 the value is a list, sample i under seed + i.
+    With `samples` over 1 the value is a list, sample i under seed + i. `lenient` says that `parse`
+    copes with any text: a backend that cannot enforce the constraint goes without it.
     """
 
     sampling: Sampling = GREEDY
     constraint: Constraint | None = None
     parse: Callable[[str], Any] | None = None
     samples: int = 1
+    lenient: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,12 +174,17 @@ class Rerank(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call(Node):
-    """A Python function or tool. Dropped or merged only where it is declared `pure`."""
+    """A Python function or tool. Dropped or merged only where it is declared `pure`.
+
+    A `settled` one is called also where something that it reads has failed: a failed value is then
+    its error, a RamifyError.
+    """
 
     function: Callable[..., Any]
     args: tuple[Operand, ...] = ()
     kwargs: tuple[tuple[str, Operand], ...] = ()
     pure: bool = False
+    settled: bool = False
 
     def operands(self) -> Iterator[Operand]:
         yield from self.args
@@ -212,10 +219,15 @@ class Each(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First(Node):
-    """The first `k` branches to finish; what only the others need is cancelled."""
+    """The first `k` branches to finish; what only the others need is cancelled.
+
+    `until` may end it before: it is asked with the named values of the branches so far (one dict
+    each, in the order in which they finished) whenever one has finished.
+    """
 
     k: int
     branches: tuple[Branch, ...]
+    until: Callable[[list[dict[str, Any]]], bool] | None = field(default=None, repr=False)
 
     def inputs(self) -> list[NodeId]:
         return list(dict.fromkeys(n for branch in self.branches for n in branch.sources()))

@@ -254,7 +254,7 @@ def _rerank(node: Rerank, out: Description) -> bool:
 def _call(node: Call, out: Description) -> bool:
     if not node.pure:
         return False
-    out.out.append(b"F%d(" % len(node.args))
+    out.out.append(b"F%d%d(" % (node.settled, len(node.args)))
     for operand in node.args:
         out.operand(operand)
     for name, operand in node.kwargs:

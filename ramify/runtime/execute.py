@@ -86,6 +86,7 @@ def result_of(run: Run, task: Task, value: Operand, *, keep_plan: bool) -> Resul
         seconds=run.now(),
         plan=join(run.plans) if keep_plan and run.plans else None,
         accounts=accounts_of(run) if keep_plan else {},
+        notes=tuple(dict.fromkeys(run.notes)),
     )
 
 

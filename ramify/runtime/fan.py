@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ramify.errors import ProgramError, RamifyError
 from ramify.ir import Branch, Each, First, NodeId, Ref
@@ -23,23 +23,26 @@ async def each(run: Run, node: Each) -> Outcome:
             hint="Generate a list: rf.gen(name, schema=list[str]).",
         )
     items = list(items)
+    note = ""
     if node.limit is not None and len(items) > node.limit:
-        run.emit("note", node, f"{len(items)} items, the first {node.limit} are used")
+        note = f"{len(items)} items, the first {node.limit} are used"
+        run.say(node, note)
     branches: tuple[Branch, ...] = await user_code(run, node.grow, items[: node.limit])
     run.emit("grown", node, f"{len(branches)} branches")
     await run.compute([Ref(source) for branch in branches for source in branch.sources()])
-    failed = next(
-        (
-            run.outcomes.by_id[s].error
-            for b in branches
-            for s in b.sources()
-            if run.outcomes.failed([s])
-        ),
-        None,
-    )
-    if failed is not None and not run.outcomes.best_effort:
-        raise failed
-    return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="")
+    failed = [found for branch in branches if (found := _failure(run, branch)) is not None]
+    if failed and not run.outcomes.best_effort:
+        raise failed[0]
+    if failed:
+        note = f"{len(failed)} of {len(branches)} branches failed and are left out"
+        run.say(node, note)
+    return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="", note=note)
+
+
+def _failure(run: Run, branch: Branch) -> RamifyError | None:
+    """The first error of a branch."""
+    errors = (run.outcomes.by_id[source].error for source in branch.sources())
+    return next((error for error in errors if error is not None), None)
 
 
 async def first(run: Run, node: First) -> Outcome:
@@ -47,10 +50,11 @@ async def first(run: Run, node: First) -> Outcome:
     for index, branch in enumerate(node.branches):
         waits[asyncio.create_task(run.wait(branch.sources()))] = index
     won: list[int] = []
+    decided = False
     error: RamifyError | None = None
     try:
         pending = set(waits)
-        while pending and len(won) < node.k:
+        while pending and len(won) < node.k and not decided:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             for task in sorted(done, key=waits.__getitem__):
                 task.result()
@@ -58,12 +62,13 @@ async def first(run: Run, node: First) -> Outcome:
                 failed = [source for source in sources if run.outcomes.failed([source])]
                 if failed:
                     error = run.outcomes.by_id[failed[0]].error
-                elif len(won) < node.k:
+                elif len(won) < node.k and not decided:
                     won.append(waits[task])
+                    decided = node.until is not None and node.until(values_of(run, node, won))
     finally:
         for task in waits:
             task.cancel()
-    if len(won) < node.k and not run.outcomes.best_effort:
+    if len(won) < node.k and not decided and not run.outcomes.best_effort:
         raise error or ProgramError(
             f"only {len(won)} of {node.k} branches finished.", hint="Ask for fewer."
         )
@@ -71,6 +76,14 @@ async def first(run: Run, node: First) -> Outcome:
     run.cancel(_losers(run, node, branches))
     note = f"branches {', '.join(str(i) for i in won)} of {len(node.branches)}"
     return Outcome(value=Branches(branches, tuple(won)), text="", note=note)
+
+
+def values_of(run: Run, node: First, won: Iterable[int]) -> list[dict[str, Any]]:
+    """The named values of branches that are done."""
+    return [
+        {name: run.outcomes.value(ref) for name, ref in node.branches[index].names}
+        for index in won
+    ]
 
 
 def _losers(run: Run, node: First, won: Iterable[Branch]) -> set[NodeId]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from ramify.errors import NodeCancelledError, NodeTimeoutError, RamifyError, UpstreamError, Where
-from ramify.ir import First, Node
+from ramify.ir import Call, Each, First, Node
 from ramify.runtime.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 async def guarded(run: Run, node: Node, work: Awaitable[Outcome]) -> Outcome:
     """The outcome of the work, with its errors and times filled in; never raises."""
     started = run.now()
-    outcome = await _caught(run, work)
+    outcome = await _caught(run, node, work)
     if outcome.error is not None:
         outcome.error.at(program=run.graph.program, node=node.label)
     outcome.started = started
@@ -25,8 +25,9 @@ async def guarded(run: Run, node: Node, work: Awaitable[Outcome]) -> Outcome:
     return outcome
 
 
-async def _caught(run: Run, work: Awaitable[Outcome]) -> Outcome:
-    seconds = run.policy.timeouts.node_s
+async def _caught(run: Run, node: Node, work: Awaitable[Outcome]) -> Outcome:
+    # who only waits for others is not slow: the others have the limit, each of its own
+    seconds = None if isinstance(node, Each | First) else run.policy.timeouts.node_s
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
@@ -48,6 +49,8 @@ async def _caught(run: Run, work: Awaitable[Outcome]) -> Outcome:
 def upstream_failure(run: Run, node: Node) -> Outcome | None:
     """Why a node cannot run, when something that it reads has failed."""
     if run.outcomes.best_effort or type(node) is First:
+        return None
+    if type(node) is Call and node.settled:
         return None
     for source in node.inputs():
         outcome = run.outcomes.by_id.get(source)

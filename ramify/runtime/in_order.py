@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from ramify.backend.contract import Backend
 from ramify.ir import First, Node, NodeId, Operand, refs_of
+from ramify.runtime.fan import values_of
 from ramify.runtime.guard import guarded, upstream_failure
 from ramify.runtime.outcome import Branches, Outcome
 from ramify.runtime.policy import Policy
@@ -42,7 +43,11 @@ class InOrderRun(Run):
 
     async def _first(self, node: First) -> Outcome:
         """In order, the first to finish are the first to be written."""
-        return Outcome(value=Branches(node.branches[: node.k], tuple(range(node.k))), text="")
+        won = node.k
+        if node.until is not None:
+            counts = range(1, node.k + 1)
+            won = next((n for n in counts if node.until(values_of(self, node, range(n)))), node.k)
+        return Outcome(value=Branches(node.branches[:won], tuple(range(won))), text="")
 
 
 def in_order(task: Task, backends: Mapping[str, Backend], policy: Policy) -> InOrderRun:

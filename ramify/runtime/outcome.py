@@ -138,6 +138,17 @@ class Outcomes:
             return blocks
         return tuple(b for b in blocks if not self.failed(b.stop.sources(since=b.start)))
 
+    def settled(self, operand: Operand) -> Any:
+        """The same as `operand`, but with its error in the place of a value that failed."""
+        kind = type(operand)
+        if kind is Ref:
+            error = self.by_id[operand.node].error
+            return self.value(operand) if error is None else error
+        if kind is Pack:
+            items = [self.settled(item) for item in operand.items]
+            return items if operand.keys is None else dict(zip(operand.keys, items, strict=True))
+        return self.operand(operand)
+
     def operand(self, operand: Operand) -> Any:
         """What an operand stands for, now that everything that it reads is known."""
         kind = type(operand)

@@ -19,8 +19,9 @@ class Result:
 
     `value` is what the program returned with every value in place; `text` reads it as text.
     `result[name]` is a variable of the program's state. `errors` holds the failed nodes of a run
-    that was allowed to go on; `failure` is what ended a row of a batch. Results of a batch carry
-    no plan unless it was asked for.
+    that was allowed to go on; `failure` is what ended a row of a batch. `notes` says what was not
+    done as it was asked for (a plan that did not parse, items over a limit, branches that failed).
+    Results of a batch carry no plan unless it was asked for.
     """
 
     program: str

@@ -62,6 +62,7 @@ class Run:
         self.begun = time.perf_counter()
         self.error: BaseException | None = None
         self.gate: Callable[[], Any] | None = None
+        self.notes: list[str] = []  # what somebody should know who looks at the result only
         self._lost: set[NodeId] = set()  # failed or cancelled
         self.context = Context(
             profiles={name: backend.profile() for name, backend in backends.items()},
@@ -263,6 +264,11 @@ class Run:
     def emit(self, kind: EventKind, node: Node, text: str = "") -> None:
         if self.sink is not None:
             self.sink(Event(kind, node.id, node.name, node.scope, text, self.now()))
+
+    def say(self, node: Node, text: str) -> None:
+        """Note something about a node: an event, and a line of the result's notes."""
+        self.notes.append(f"{node.label}: {text}")
+        self.emit("note", node, text)
 
     def _emit_planned(self, made: Plan) -> None:
         if self.sink is not None:

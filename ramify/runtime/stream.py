@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any
 
 from ramify.runtime.events import Event, Sink
+from ramify.runtime.in_order_text import InOrderText
 from ramify.runtime.loop import submit
 from ramify.runtime.result import Result
 
@@ -36,6 +37,14 @@ class Stream:
         for event in self:
             if event.kind == "delta" and event.name == name and event.scope.startswith(scope):
                 yield event.text
+
+    def in_order(self, *names: str, strip: Collection[str] = ()) -> Iterator[str]:
+        """The texts of these names as one text, in the order of the program, while their nodes run
+        side by side; see InOrderText. `in_order("head", "text", strip=["text"])`
+        is the answer of a skeleton."""
+        ordered = InOrderText(names, strip)
+        for event in self:
+            yield from ordered.take(event)
 
     def result(self) -> Result:
         """Wait for the end of the run; raises what the run raised."""
@@ -78,6 +87,13 @@ class AsyncStream:
         async for event in self:
             if event.kind == "delta" and event.name == name and event.scope.startswith(scope):
                 yield event.text
+
+    async def in_order(self, *names: str, strip: Collection[str] = ()) -> AsyncIterator[str]:
+        """The texts of these names as one text in the order of the program; see Stream."""
+        ordered = InOrderText(names, strip)
+        async for event in self:
+            for text in ordered.take(event):
+                yield text
 
     async def result(self) -> Result:
         """Wait for the end of the run; raises what the run raised."""

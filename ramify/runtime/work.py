@@ -56,14 +56,20 @@ def _label(run: Run, node: Node) -> str:
 
 async def _generate(run: Run, node: Generate) -> Outcome:
     backend = run.backend(node)
+    left_out = ""
     if node.constraint is not None:
         kind = node.constraint.kind
         if kind not in backend.capabilities.constraints:
+            left_out = f"{backend.name} cannot enforce a {kind}: asked without it"
+        if left_out and not node.lenient:
             able = ", ".join(sorted(backend.capabilities.constraints)) or "none"
             raise CapabilityError(
                 f"backend {backend.name!r} cannot enforce a {kind}.",
                 hint=f"It can enforce: {able}. The embedded engine ('radix:PATH') has all of them.",
             )
+    if left_out:
+        node = replace(node, constraint=None)
+        run.say(node, left_out)
     prompt = run.rendering(node.model, backend).render(node.prompt)
     sampling = node.sampling
     if not sampling.deterministic:
@@ -222,13 +228,17 @@ async def _rerank(run: Run, node: Rerank) -> Outcome:
 
 
 async def _call(run: Run, node: Call) -> Outcome:
-    args = [run.outcomes.operand(operand) for operand in node.args]
-    kwargs = {name: run.outcomes.operand(operand) for name, operand in node.kwargs}
+    read = run.outcomes.settled if node.settled else run.outcomes.operand
+    args = [read(operand) for operand in node.args]
+    kwargs = {name: read(operand) for name, operand in node.kwargs}
     if node.pure and not inspect.iscoroutinefunction(node.function):
         value = node.function(*args, **kwargs)  # declared cheap and free of effects
     else:
         value = await user_code(run, node.function, *args, **kwargs)
-    return Outcome(value=value, text=text_of(value))
+    note: str = getattr(value, "__ramify_note__", "")
+    if note:
+        run.say(node, note)
+    return Outcome(value=value, text=text_of(value), note=note)
 
 
 async def _alias(run: Run, node: Alias) -> Outcome:

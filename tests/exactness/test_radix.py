@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 import ramify as rf
 from ramify.backend.radix import RadixBackend
 from ramify.runtime import run_sync
-from tests.backend.radix.models import FAMILIES, tiny
+from tests.backend.radix.models import FEW, tiny
 from tests.exactness.programs import Script, build, scripts
 from tests.exactness.test_fake import naive
 
@@ -24,7 +24,7 @@ def opened(path: Path, **options: Any) -> RadixBackend:
     return RadixBackend.open(path, dtype="float32", threads=1, **options)
 
 
-@pytest.fixture(scope="module", params=[*FAMILIES, "stories260K"])
+@pytest.fixture(scope="module", params=[*FEW, "stories260K"])
 def backends(request: pytest.FixtureRequest) -> Iterator[dict[str, RadixBackend]]:
     """The same weights behind engines of different habits."""
     if request.param == "stories260K" and not STORIES.is_dir():

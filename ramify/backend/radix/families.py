@@ -7,6 +7,19 @@ from typing import Any
 from ramify.errors import ModelLoadError
 
 LAYER_KINDS = {"full_attention", "sliding_attention"}
+# Families that use the interface in a way that we cannot follow.
+_OTHERWISE = {
+    "nemotron": "its code does not hand on what a call says to its attention",
+    "moshi": "its code does not hand on what a call says to its attention",
+    "diffllama": "a layer attends more than once",
+    "longcat_flash": "a layer attends more than once",
+    "doge": "its attention has a mask of its own",
+}
+# Encoders that transformers turns into decoders where the config says `is_decoder`.
+_ENCODERS = {
+    "bert", "bert-generation", "camembert", "data2vec-text", "electra", "ernie", "roberta",
+    "roberta-prelayernorm", "roc_bert", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 SWITCHING_ROPE = {"dynamic", "longrope"}  # frequencies depend on the longest row of the batch
 
 
@@ -24,6 +37,10 @@ def model_class(config: Any, *, remote_code: bool) -> Any:
     found = AutoModelForCausalLM._model_mapping[type(config)]
     found = found[0] if isinstance(found, tuple) else found
     check_class(found, family)
+    if family in _OTHERWISE:
+        raise _refused(family, _OTHERWISE[family])
+    if family in _ENCODERS and not config.is_decoder:
+        raise _refused(family, "it is an encoder: attention in both directions")
     text = config.get_text_config(decoder=True)
     kinds = set(getattr(text, "layer_types", None) or ()) - LAYER_KINDS
     if kinds:

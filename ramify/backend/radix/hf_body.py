@@ -24,7 +24,7 @@ def attention(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    ramify: StepContext,
+    ramify: StepContext | None = None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -38,6 +38,11 @@ def attention(
     if unknown or attention_mask is not None or dropout or not getattr(module, "is_causal", True):
         what = ", ".join(unknown) or "a mask, dropout or attention in both directions"
         raise ModelLoadError(f"{type(module).__name__} asks for {what}, which is not known.")
+    if ramify is None:
+        raise ModelLoadError(
+            f"{type(module).__name__} is not told what its model was called with.",
+            hint="This family cannot run in the radix engine.",
+        )
     out = ramify.attend(
         module.layer_idx,
         query[0].transpose(0, 1),

@@ -4,6 +4,9 @@ Rows of several sequences that read the same slots read them once: a *shared* gr
 reads besides (its own tail, and itself) is its *own* group. The parts are merged by log-sum-exp
 (as in FlashInfer's cascade and Hydragen, arXiv:2402.05099). Sharing is found by comparing slot
 numbers, so the layout needs to know nothing of the tree.
+
+Keys that are read at another position than they were computed at (parallel blocks) are groups of
+their own, because their queries are turned: `Group.shift`, see `rope`.
 """
 
 from __future__ import annotations
@@ -20,11 +23,16 @@ WIDE = 32  # rows of one span from which causal attention without a mask pays
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The query rows `start..stop-1` of a sequence; `slots` holds at least `stop` slots."""
+    """The query rows `start..stop-1` of a sequence; `slots` holds at least `stop` slots.
+
+    `shift` has one number for each position before `start` at least: by how much it lies behind
+    the position that its KV was computed at. None: nowhere.
+    """
 
     slots: IntArray
     start: int
     stop: int
+    shift: IntArray | None = None
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -42,6 +50,8 @@ class Group:
     row_counts: IntArray  # [B]
     key_counts: IntArray  # [B]
     own: bool  # keys may lie behind a row: causal
+    shift: IntArray | None = None  # [B] of a shared group: all keys of problem b have this shift;
+    # the B problems are the same rows by other keys, and none of the rows is padding
 
 
 @dataclass(slots=True)
@@ -70,8 +80,12 @@ def build_layout(spans: list[Span], *, pays: int) -> Layout:
     offsets = np.cumsum([0, *map(len, spans)])
     layout = Layout(int(offsets[-1]))
     pieces: list[list[tuple[int, int]]] = [[] for _ in spans]  # positions read by itself
+    shifted: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
     for members, start, stop in shared_runs(spans):
-        if len(members) > 1 and (len(members) - 1) * (stop - start) >= pays:
+        shift = _shift_at(spans[members[0]], start)
+        if shift:
+            shifted.setdefault(tuple(members), []).append((start, stop, shift))
+        elif len(members) > 1 and (len(members) - 1) * (stop - start) >= pays:
             layout.shared.append(_shared_group(spans, members, offsets, start, stop))
         else:
             for i in members:
@@ -86,21 +100,28 @@ def build_layout(spans: list[Span], *, pays: int) -> Layout:
             layout.shared.append(_past_group(span, offsets[i], pieces[i]))
     for bucket in _buckets(spans, narrow, pieces):
         layout.own.append(_padded(spans, bucket, [pieces[i] for i in bucket], offsets))
+    for members_of, runs in shifted.items():
+        for same in _similar(runs):
+            layout.shared.append(_shifted_group(spans, list(members_of), offsets, same))
     return layout
 
 
 def shared_runs(spans: list[Span]) -> list[tuple[list[int], int, int]]:
-    """Cut the pasts of all spans into runs (spans that share it, start, stop), in order."""
+    """Cut the pasts of all spans into runs (spans that share it, start, stop), in order.
+
+    All positions of a run have the same shift.
+    """
     runs = []
     todo = [(list(range(len(spans))), 0)]
     while todo:
         members, at = todo.pop()
-        by_slot: dict[int, list[int]] = {}
+        by_slot: dict[tuple[int, int], list[int]] = {}
         for i in members:
             if spans[i].start > at:
-                by_slot.setdefault(int(spans[i].slots[at]), []).append(i)
+                key = int(spans[i].slots[at]), _shift_at(spans[i], at)
+                by_slot.setdefault(key, []).append(i)
         for same in by_slot.values():
-            stop = min(spans[i].start for i in same)
+            stop = min(_even_until(spans[i], at) for i in same)
             first = spans[same[0]].slots[at:stop]
             for i in same[1:]:
                 first = first[: common_length(first, spans[i].slots[at:stop])]
@@ -108,6 +129,46 @@ def shared_runs(spans: list[Span]) -> list[tuple[list[int], int, int]]:
             runs.append((same, at, stop))
             todo.append((same, stop))
     return sorted(runs, key=lambda run: run[1])
+
+
+def _shift_at(span: Span, at: int) -> int:
+    return 0 if span.shift is None else int(span.shift[at])
+
+
+def _even_until(span: Span, at: int) -> int:
+    """The position up to which the past of a span has the same shift as `at`."""
+    if span.shift is None:
+        return span.start
+    other = np.flatnonzero(span.shift[at : span.start] != span.shift[at])
+    return at + int(other[0]) if len(other) else span.start
+
+
+def _similar(runs: list[tuple[int, int, int]]) -> list[list[tuple[int, int, int]]]:
+    """Runs of similar length together, so that at most half of a problem is padded."""
+    found: list[list[tuple[int, int, int]]] = []
+    for run in sorted(runs, key=lambda run: run[1] - run[0]):
+        length = run[1] - run[0]
+        if found and length <= 2 * (found[-1][0][1] - found[-1][0][0]) + 32:
+            found[-1].append(run)
+        else:
+            found.append([run])
+    return found
+
+
+def _shifted_group(
+    spans: list[Span], members: list[int], offsets: IntArray, runs: list[tuple[int, int, int]]
+) -> Group:
+    """The same rows by each of the runs (start, stop, shift)."""
+    rows = np.concatenate([np.arange(offsets[i], offsets[i + 1]) for i in members])
+    row_at = np.concatenate([np.arange(spans[i].start, spans[i].stop) for i in members])
+    slots = spans[members[0]].slots
+    count = len(runs)
+    return Group(
+        np.tile(rows, (count, 1)), _pad([slots[a:b] for a, b, _ in runs]),
+        np.tile(row_at, (count, 1)), _pad([np.arange(a, b) for a, b, _ in runs]),
+        np.full(count, len(rows)), np.array([b - a for a, b, _ in runs]),
+        own=False, shift=np.array([shift for _, _, shift in runs]),
+    )  # fmt: skip
 
 
 def _shared_group(

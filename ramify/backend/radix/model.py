@@ -14,6 +14,7 @@ from ramify.backend.radix.attention.context import StepContext
 from ramify.backend.radix.attention.tensors import StepLayout
 from ramify.backend.radix.layout import Span, build_layout
 from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.rope import Rope, Turns
 from ramify.backend.radix.slots import IntArray
 
 
@@ -47,31 +48,42 @@ class Body(Protocol):
 class LanguageModel:
     """Runs steps of a model over a KV pool."""
 
-    def __init__(self, body: Body, pool: KVPool, *, context: int, pays: int = 512) -> None:
-        """`context` in tokens; `pays` is the layout's cost rule, see `build_layout`."""
+    def __init__(
+        self, body: Body, pool: KVPool, *, context: int, pays: int = 512, rope: Rope | None = None
+    ) -> None:
+        """`context` in tokens; `pays` is the layout's cost rule, see `build_layout`; without a
+        `rope` no key can be read at another position than its own."""
         self.body = body
         self.context = context
         self.pool = pool
         self.device = pool.device
+        self.rope = rope
         self._pays = pays
         self._kernel = kernel_for(pool.device)
 
     def over(self, pool: KVPool) -> LanguageModel:
         """The same model over another pool."""
-        return LanguageModel(self.body, pool, context=self.context, pays=self._pays)
+        return LanguageModel(self.body, pool, context=self.context, pays=self._pays, rope=self.rope)
 
     @torch.inference_mode()
     def forward(self, step: Step) -> Tensor:
         """Logits [n, vocab] of the wanted rows; afterwards the KV of all rows is in the pool."""
-        layout = build_layout(step.spans, pays=self._pays)
+        layout = StepLayout(build_layout(step.spans, pays=self._pays), self.device)
         slots = self._tensor(step.slots)
-        context = StepContext(self.pool, StepLayout(layout, self.device), slots, self._kernel)
+        context = StepContext(self.pool, layout, slots, self._kernel, self._turns(layout))
         return self.body.logits(
             self._tensor(step.tokens),
             self._tensor(step.positions),
             self._tensor(step.wanted),
             context,
         )
+
+    def _turns(self, layout: StepLayout) -> Turns | None:
+        rows, shifts = layout.turned
+        if not len(rows):
+            return None
+        assert self.rope is not None, "blocks were laid out for a model that cannot read them"
+        return Turns(self.rope, self._tensor(rows), self._tensor(shifts))
 
     def _tensor(self, array: IntArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)

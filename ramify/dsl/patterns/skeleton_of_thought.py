@@ -2,49 +2,134 @@
 
 First a skeleton of short points, then every point side by side. Unlike the paper's prompts, ours
 put the question first, so that the skeleton and all points share the question's prefix, and all
-points share everything but their last line.
+points share everything but the number and title of their own at the very end. No answer has to be
+begun for the model, so chat APIs will do.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import TYPE_CHECKING
 
+from ramify.dsl.branches import EachBranches
 from ramify.dsl.functions import call
-from ramify.dsl.operations import Gen, assistant, gen, user
+from ramify.dsl.operations import Gen, assistant, gen, system, user
+from ramify.dsl.patterns.skeleton import (
+    Plainly,
+    Point,
+    moves,
+    need_question,
+    read_skeleton,
+    skeleton_constraint,
+)
 from ramify.dsl.program import program
-from ramify.dsl.typed import Outline
 from ramify.dsl.value import Value
+from ramify.ir import JoinMode, Sampling
 
 if TYPE_CHECKING:
     from ramify.dsl.state import State
 
-SKELETON = (
-    "Do not answer yet. List the points of the answer, 3 to 10 of them, 3 to 5 words each, "
-    "as JSON with the key points."
-)
+LEAST_TOKENS = 16  # of a point: less says nothing
 
 
-def _assemble(outline: Outline, texts: list[str]) -> str:
-    """The answer: points numbered in order, each with its text."""
-    pairs = zip(outline.points, texts, strict=False)
-    return "\n".join(f"{i}. {point}: {text.strip()}" for i, (point, text) in enumerate(pairs, 1))
+@dataclass(frozen=True, slots=True)
+class SkeletonWords:
+    """What the model is asked. `{number}` and `{title}` in `point` stand for the point's own."""
+
+    skeleton: str = (
+        "Do not answer yet. List the points of the answer, 3 to 10 of them, 3 to 5 words each, "
+        "as JSON with the key points."
+    )
+    point: str = "Write only this point, in one or two sentences, and no other: {number}. {title}"
+    heading: str = "{number}. {title}: "
 
 
-def expand_points(
-    s: State, *, point_tokens: int, limit: int, outline_tokens: int, model: str = ""
-) -> Value:
-    """Outline, branches, and their assembly, on a state whose prompt ends with the question."""
-    with s.fork() as planner:
-        planner += user(SKELETON)
-        planner += assistant(gen("outline", schema=Outline, max_tokens=outline_tokens, model=model))
-    outline = planner["outline"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkeletonOptions:
+    """How a skeleton is written and expanded; token counts are upper limits.
 
-    def expand(branch: State, point: str) -> None:
-        branch += user(f"Write only this point, one or two sentences: {point}")
-        branch += assistant(gen("text", max_tokens=point_tokens, model=model))
+    `sampling` is that of the points and of the plain answer, with `answer_tokens` for all points
+    together (0: each point may have sampling.max_tokens). Where not `constrained`, the model
+    writes its skeleton freely, and numbered lines are read, too.
+    """
 
-    points = planner.each(outline.points, expand, limit=limit)
-    answer = call(_assemble, outline, points["text"], pure=True)
+    sampling: Sampling
+    limit: int = 10
+    skeleton_tokens: int = 160
+    answer_tokens: int = 0
+    model: str = ""
+    constrained: bool = True
+    words: SkeletonWords = SkeletonWords()
+
+    def most_points(self) -> int:
+        """At most `limit`, and no more than what leaves each a few tokens."""
+        if not self.answer_tokens:
+            return self.limit
+        return max(2, min(self.limit, self.answer_tokens // LEAST_TOKENS))
+
+    def point(self, count: int) -> Gen:
+        """The generation of one of `count` points."""
+        tokens = self.sampling.max_tokens
+        if self.answer_tokens:
+            tokens = max(LEAST_TOKENS, ceil(self.answer_tokens / count))
+        return _written(self, "text", tokens)
+
+
+def _written(options: SkeletonOptions, name: str, tokens: int) -> Gen:
+    least = min(options.sampling.min_tokens, tokens)
+    sampling = replace(options.sampling, max_tokens=tokens, min_tokens=least)
+    return Gen(name, sampling, model=options.model)
+
+
+def _put_together(heads: list[str], texts: list[str]) -> str:
+    """The answer; a plain one has no heading."""
+    return "".join(head + text.strip() for head, text in zip(heads, texts, strict=True))
+
+
+def write_points(s: State, options: SkeletonOptions) -> tuple[State, EachBranches]:
+    """Ask for the skeleton on a branch of `s`, whose prompt ends with the question.
+
+    Returns that branch, and its own branches: `head` and `text` of each point, or of the plain
+    answer alone.
+    """
+    words = options.words
+    planner = s.fork()
+    planner += user(words.skeleton)
+    planner += assistant(
+        Gen(
+            "skeleton",
+            Sampling(max_tokens=options.skeleton_tokens),
+            skeleton_constraint(options.most_points()) if options.constrained else None,
+            parse=read_skeleton,
+            lenient=True,
+            model=options.model,
+        )
+    )
+    todo = call(moves, planner["skeleton"], options.most_points(), pure=True)
+
+    def expand(branch: State, move: Point | Plainly) -> None:
+        if isinstance(move, Plainly):
+            branch["head"] = ""
+            plain = s.fork()
+            tokens = options.answer_tokens or options.limit * options.sampling.max_tokens
+            plain += assistant(_written(options, "text", tokens))
+            branch["text"] = plain["text"]
+            branch += assistant(plain["text"])
+            return
+        parts = {"number": move.number, "title": move.title}
+        # what stands before the text in the answer; a node, so that streams can read it
+        branch["head"] = "\n" * (move.number > 1) + words.heading.format(**parts)
+        branch += user(words.point.format(**parts))
+        branch += assistant(options.point(move.count))
+
+    return planner, planner.each(todo, expand)
+
+
+def skeleton_answer(s: State, options: SkeletonOptions) -> Value:
+    """The whole answer, put together in the order of the points."""
+    _, points = write_points(s, options)
+    answer = call(_put_together, points["head"], points["text"], pure=True)
     answer._annotation = str
     return answer
 
@@ -53,38 +138,50 @@ def expand_points(
 def skeleton_of_thought(
     s: State,
     question: str,
-    system: str = "",
+    system_text: str = "",
     point_tokens: int = 96,
     limit: int = 10,
-    outline_tokens: int = 128,
+    skeleton_tokens: int = 160,
+    closing: str = "",
+    closing_tokens: int = 64,
+    join: JoinMode = "text",
+    model: str = "",
+    constrained: bool = True,
+    words: SkeletonWords = SkeletonWords(),
 ) -> Value:
     """Answer `question` by a skeleton whose points are written side by side.
 
-    `limit` is the largest number of points; the rest of a longer skeleton is left out.
-    """
-    if system:
-        from ramify.dsl.operations import system as system_message
+    `limit` is the largest number of points; the rest of a longer skeleton is left out, and said so
+    in the result's notes. A skeleton that cannot be read or has one point falls back to the plain
+    answer of `limit * point_tokens` tokens. With `closing`, a request such as "Close with one
+    sentence.", the model reads all points once more, joined as `join` says (see State.join).
 
-        s += system_message(system)
+    Raises ProgramError for an empty question.
+    """
+    need_question(question, "skeleton_of_thought")
+    if system_text:
+        s += system(system_text)
     s += user(question)
-    s["answer"] = expand_points(
-        s, point_tokens=point_tokens, limit=limit, outline_tokens=outline_tokens
+    options = SkeletonOptions(
+        sampling=Sampling(max_tokens=point_tokens),
+        limit=limit,
+        skeleton_tokens=skeleton_tokens,
+        model=model,
+        constrained=constrained,
+        words=words,
     )
-    return s["answer"]
-
-
-def organized(s: State, piece: Gen) -> Value:
-    """`rf.assistant(rf.gen(..., organize="skeleton"))`: the assembled text becomes the message.
-
-    The skeleton is asked for on a branch from before the assistant message.
-    """
-    branch = s.before_message(f"organize={piece.organize!r}")
-    answer = expand_points(
-        branch,
-        point_tokens=piece.sampling.max_tokens,
-        limit=10,
-        outline_tokens=128,
-        model=piece.model,
-    )
-    s += answer
+    planner, points = write_points(s, options)
+    answer = call(_put_together, points["head"], points["text"], pure=True)
+    answer._annotation = str
+    if closing:
+        planner.join(points, mode=join)
+        planner += user(closing)
+        planner += assistant(gen("closing", max_tokens=closing_tokens, model=model))
+        answer = call(_closed, answer, planner["closing"], pure=True)
+        answer._annotation = str
+    s["answer"] = answer
     return answer
+
+
+def _closed(answer: str, closing: str) -> str:
+    return f"{answer}\n{closing.strip()}"

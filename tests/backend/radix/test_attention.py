@@ -12,9 +12,12 @@ from ramify.backend.radix.attention import cpu, reference
 from ramify.backend.radix.attention.attend import attend
 from ramify.backend.radix.attention.tensors import StepLayout
 from ramify.backend.radix.layout import WIDE, Span, build_layout, shared_runs
+from ramify.backend.radix.rope import Rope, Rotation, Turns
 
 CPU = torch.device("cpu")
 SLOTS, HEADS, KV_HEADS, SIZE = 400, 4, 2, 8
+FREQUENCIES = torch.tensor([1.0, 0.2, 0.03])  # the last two dimensions do not turn
+ROPE = Rope((Rotation(FREQUENCIES),), (0,))
 
 
 @st.composite
@@ -37,6 +40,22 @@ def spans(draw: st.DrawFn) -> list[Span]:
     return made
 
 
+@st.composite
+def shifted_spans(draw: st.DrawFn) -> list[Span]:
+    """The same forest, some parts of whose pasts were computed elsewhere; who shares slots from
+    the beginning shares their shifts, but not always."""
+    made = draw(spans())
+    cuts = sorted(draw(st.lists(st.integers(1, 60), min_size=1, max_size=4)))
+    values = draw(st.lists(st.sampled_from([0, 3, 17, 120]), min_size=5, max_size=5))
+    found = []
+    for span in made:
+        shift = np.zeros(span.stop, np.int64)
+        for cut, value in zip(cuts, values[draw(st.sampled_from([0, 0, 1])) :], strict=False):
+            shift[cut : span.start] = value
+        found.append(Span(span.slots, span.start, span.stop, shift))
+    return found
+
+
 def oracle(query, keys, values, made, *, scale, window, softcap, sinks):  # type: ignore[no-untyped-def]
     """Row by row, without any of the engine's ideas."""
     out, row = torch.empty(*query.shape, dtype=torch.float64), 0
@@ -44,7 +63,10 @@ def oracle(query, keys, values, made, *, scale, window, softcap, sinks):  # type
         for at in range(span.start, span.stop):
             first = 0 if window is None else max(0, at - window + 1)
             slots = torch.from_numpy(span.slots[first : at + 1])
-            k = keys[slots].double().repeat_interleave(HEADS // KV_HEADS, 1)
+            k = keys[slots].double()
+            if span.shift is not None:  # here the keys are turned, and to the other side
+                k = turn_keys(k, torch.from_numpy(span.shift[first : at + 1]))
+            k = k.repeat_interleave(HEADS // KV_HEADS, 1)
             v = values[slots].double().repeat_interleave(HEADS // KV_HEADS, 1)
             scores = torch.einsum("hd,khd->hk", query[row].double(), k) * scale
             if softcap is not None:
@@ -57,9 +79,17 @@ def oracle(query, keys, values, made, *, scale, window, softcap, sinks):  # type
     return out
 
 
-@settings(max_examples=120, deadline=None)
+def turn_keys(k: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """k [K, Hkv, D] as complex numbers, turned on by the shifts [K]."""
+    n = len(FREQUENCIES)
+    z = torch.complex(k[..., :n], k[..., n : 2 * n])
+    z = z * torch.exp(1j * shift[:, None, None] * FREQUENCIES.double())
+    return torch.cat((z.real, z.imag, k[..., 2 * n :]), -1)
+
+
+@settings(max_examples=150, deadline=None)
 @given(
-    made=spans(),
+    made=st.one_of(spans(), shifted_spans()),
     pays=st.sampled_from([1, 8, 10_000]),
     window=st.sampled_from([None, 1, 4, 20, 1000]),
     softcap=st.sampled_from([None, None, 3.0]),
@@ -77,8 +107,11 @@ def test_it_is_softmax_attention(made, pays, window, softcap, sinks, kernel) -> 
     sink = torch.randn(HEADS) if sinks else None
     layout = build_layout(made, pays=pays)
     layout.check()
+    step = StepLayout(layout, CPU)
+    turned_rows, shifts = map(torch.from_numpy, step.turned)
+    turned = Turns(ROPE, turned_rows, shifts).of(0, query)
     got = attend(
-        query, keys, values, StepLayout(layout, CPU), kernel,
+        torch.cat((query, turned)), keys, values, step, kernel,
         scale=0.4, window=window, softcap=softcap, sinks=sink,
     )  # fmt: skip
     want = oracle(query, keys, values, made, scale=0.4, window=window, softcap=softcap, sinks=sink)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ramify.backend.contract import ScoreRequest, TokenPrompt
 from ramify.backend.radix.jobs import Generation, Scoring, Warming
 from tests.backend.radix.harness import Sunk, engine_for, generation, greedy, run
-from tests.backend.radix.models import FAMILIES, VOCAB
+from tests.backend.radix.models import FAMILIES, FEW, VOCAB
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
 
@@ -48,9 +48,13 @@ def answers(engine, asked, *, n=12, order=0, **options):  # type: ignore[no-unty
 
 
 @pytest.mark.parametrize(
-    ("family", "fused"), [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED)]
+    ("family", "fused", "cache"),
+    [
+        *((f, False, True) for f in FAMILIES),
+        *((f, False, False) for f in FEW),
+        *((f, True, cache) for f in FUSED for cache in (True, False)),
+    ],
 )
-@pytest.mark.parametrize("cache", [True, False])
 def test_greedy_answers_are_those_of_generate(family: str, fused: bool, cache: bool) -> None:
     asked = prompts(1)
     engine = engine_for(family, cache=cache, fused=fused, budget=37, max_batch=6)

@@ -112,23 +112,49 @@ def test_a_hub_name_reads_safetensors_only(monkeypatch: pytest.MonkeyPatch, fold
     assert not [p for p in asked[0][1] if "bin" in p or "py" in p or "pt" in p]
 
 
-@pytest.mark.parametrize(
-    ("family", "why"),
-    [
-        ("MambaConfig", "recurrent|attention interface"),
-        ("FalconConfig", "attention interface"),
-        ("BloomConfig", "attention interface"),
-        ("Qwen3NextConfig", "linear_attention|attention interface|recurrent"),
-        ("T5Config", "encoder"),
-        ("CLIPConfig", "no causal language model"),
-    ],
+RECURRENT = (
+    "mamba mamba2 falcon_mamba jamba bamba zamba zamba2 rwkv xlstm recurrent_gemma qwen3_next "
+    "qwen3_5_text nemotron_h falcon_h1 granitemoehybrid kimi_linear"
 )
-def test_families_that_cannot_run_are_refused_by_name(family: str, why: str) -> None:
-    import transformers
+WITHOUT_INTERFACE = "falcon stablelm gptj codegen bloom mpt gpt_neo xglm biogpt"
+REFUSED = [
+    *((family, "it is recurrent") for family in RECURRENT.split()),
+    *((family, "does not use transformers' attention interface")
+      for family in WITHOUT_INTERFACE.split()),
+    ("minimax", "layers of kind linear_attention"),
+    ("llama4_text", "layers of kind chunked_attention"),
+    ("nemotron", "does not hand on"),
+    ("diffllama", "more than once"),
+    ("doge", "a mask of its own"),
+    ("bert", "attention in both directions"),
+    ("t5", "it has an encoder"),
+    ("clip", "no causal language model"),
+]  # fmt: skip
 
-    refused = getattr(transformers, family)()
-    with pytest.raises(ModelLoadError, match=rf"'{refused.model_type}' cannot run.*({why})"):
-        families.model_class(refused, remote_code=False)
+
+@pytest.mark.parametrize(("family", "why"), REFUSED)
+def test_families_that_cannot_run_are_refused_by_name(family: str, why: str) -> None:
+    from transformers import CONFIG_MAPPING
+
+    with pytest.raises(ModelLoadError, match=rf"'{family}' cannot run in the radix.*{why}"):
+        families.model_class(CONFIG_MAPPING[family](), remote_code=False)
+
+
+def test_short_convolutions_are_refused() -> None:
+    from transformers import Lfm2Config
+
+    kinds = ["conv", "full_attention"]
+    with pytest.raises(ModelLoadError, match=r"'lfm2' cannot run.* layers of kind conv"):
+        families.model_class(Lfm2Config(num_hidden_layers=2, layer_types=kinds), remote_code=False)
+
+
+def test_a_family_is_refused_before_its_weights_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_read", lambda *_, **__: pytest.fail("weights were read"))
+    (folder / "config.json").write_text(json.dumps({"model_type": "mamba"}))
+    with pytest.raises(ModelLoadError, match="'mamba' cannot run in the radix engine"):
+        load(folder)
 
 
 def test_unknown_kinds_of_layers_are_refused() -> None:

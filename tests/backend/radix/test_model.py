@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,10 @@ from ramify.backend.radix.layout import Span
 from ramify.backend.radix.model import LanguageModel, Step
 from ramify.backend.radix.pool import KVPool
 from tests.backend.radix.harness import CPU, body, plain
-from tests.backend.radix.models import FAMILIES, VOCAB
+from tests.backend.radix.models import FAMILIES, VOCAB, tiny
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
-ALL = [*((f, False) for f in (*FAMILIES, "gpt_oss")), *((f, True) for f in FUSED)]
+ALL = [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED)]
 
 
 def pack(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> Step:
@@ -69,3 +71,39 @@ def test_a_leader_and_its_follower_in_one_step(family: str, fused: bool) -> None
         want = plain(family)(torch.from_numpy(np.stack([tokens, follower])), use_cache=False).logits
     want = torch.cat((want[0], want[1, 40:]))
     assert (got - want).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [
+        ("gemma2", {"attn_logit_softcapping": None}),
+        ("gemma2", {"sliding_window": 10_000}),
+        ("gemma3", {"sliding_window": 10_000}),
+        ("mistral", {"sliding_window": None}),
+        ("starcoder2", {"sliding_window": None}),
+        ("gpt_oss", {"sliding_window": 10_000}),
+        ("gpt_oss", {"sinks": -1e9}),
+        ("granite", {"attention_multiplier": 0.25}),
+    ],
+)
+def test_what_is_special_of_a_family_matters_in_these_tests(
+    family: str, change: dict[str, Any]
+) -> None:
+    """Without it transformers' own logits are others: the tests above would notice."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(tiny(family))
+    sinks = change.get("sinks")
+    for name, value in change.items():
+        setattr(config, name, value)
+    other = AutoModelForCausalLM.from_pretrained(
+        tiny(family), config=config, attn_implementation="eager"
+    )
+    if sinks is not None:
+        for layer in other.model.layers:
+            layer.self_attn.sinks.data.fill_(sinks)
+    tokens = torch.from_numpy(np.random.default_rng(3).integers(3, VOCAB, 60))[None]
+    with torch.inference_mode():
+        changed = other.eval()(tokens, use_cache=False).logits
+        difference = (changed - plain(family)(tokens, use_cache=False).logits).abs().max()
+    assert difference > 1e-3  # the tests above allow 1e-5

@@ -46,13 +46,15 @@ def attend(
 ) -> Tensor:
     """Every row's attention over what it sees.
 
-    query [T, Hq, D]; keys [slots, Hkv, D] and values [slots, Hkv, Dv] of one layer; sinks [Hq] are
-    extra scores in the softmax's sum (gpt-oss). Returns [T, Hq, Dv].
+    query [T + E, Hq, D], behind the T rows their turned copies (`StepLayout.turned`); keys
+    [slots, Hkv, D] and values [slots, Hkv, Dv] of one layer; sinks [Hq] are extra scores in the
+    softmax's sum (gpt-oss). Returns [T, Hq, Dv].
     """
     own, shared = step.groups(window)
+    given, query = query, query[: step.layout.total]
 
     def run(group: TensorGroup) -> tuple[Tensor, Tensor]:
-        rows = query if group.gather is None else query[group.gather]
+        rows = query if group.gather is None else given[group.gather]
         if isinstance(group.keys, slice):
             k, v = keys[group.keys], values[group.keys]
         else:
@@ -65,6 +67,8 @@ def attend(
         )  # fmt: skip
         if group.dead is not None:
             lse = lse.masked_fill(group.dead[..., None], float("-inf"))
+        if group.stack > 1:
+            return combine(out, lse)
         out, lse = out.flatten(0, 1), lse.flatten(0, 1)
         return (out, lse) if group.take is None else (out[group.take], lse[group.take])
 
@@ -95,3 +99,14 @@ def merge(out: Tensor, lse: Tensor, part: Tensor, part_lse: Tensor) -> tuple[Ten
     """Two attentions over disjoint keys as one over all of them. `lse` must be finite."""
     weight = torch.sigmoid(part_lse - lse)[..., None]
     return torch.lerp(out.float(), part.float(), weight), torch.logaddexp(lse, part_lse)
+
+
+def combine(out: Tensor, lse: Tensor) -> tuple[Tensor, Tensor]:
+    """Attentions of the same rows over B disjoint parts of their keys as one over all of them.
+
+    out [B, R, Hq, Dv], lse [B, R, Hq]; returns [R, Hq, Dv] in float32 and [R, Hq]. A row that sees
+    nothing in any part has lse -inf.
+    """
+    total = torch.logsumexp(lse, 0)
+    weight = torch.exp(lse - total.masked_fill(total == float("-inf"), 0.0))
+    return (out.float() * weight[..., None]).sum(0), total

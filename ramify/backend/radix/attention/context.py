@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from ramify.backend.radix.attention.attend import Kernel, attend
 from ramify.backend.radix.attention.tensors import StepLayout
 from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.rope import Turns
 
 
 @dataclass(slots=True)
@@ -19,6 +21,7 @@ class StepContext:
     layout: StepLayout
     slots: Tensor  # [T]
     kernel: Kernel
+    turns: Turns | None = None  # of the layout's turned rows, where there are any
     layers: list[int] = field(default_factory=list)  # layers that have attended, in order
 
     def attend(
@@ -38,6 +41,8 @@ class StepContext:
         Returns [T, Hq, Dv].
         """
         self.layers.append(layer)
+        if self.turns is not None:
+            query = torch.cat((query, self.turns.of(layer, query)))
         keys, values = self.pool.write(layer, self.slots, key, value)
         return attend(
             query, keys, values, self.layout, self.kernel,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ramify.backend.radix.layout import Group, Layout
-from ramify.backend.radix.slots import IntArray
+from ramify.backend.radix.slots import NO_SLOTS, IntArray
 
 BoolArray = NDArray[np.bool_]
 
@@ -20,13 +20,15 @@ class TensorGroup:
     """What a kernel needs of a group: B problems of R rows by K keys."""
 
     batch: int
-    gather: Tensor | None  # [B*R] rows of the step; None: all of them in order
+    gather: Tensor | slice | None  # [B*R] rows of the step, from T on turned copies of them (see
+    # `StepLayout.turned`); None: all T in order
     keys: Tensor | slice  # [B*K] slots, or a run of slots (then B is 1)
     mask: Tensor | None  # [B, R, K] float: 0 or -inf; None: every row sees every key
     causal: bool  # B is 1, R equals K, row i sees keys 0..i (mask is None)
     dead: Tensor | None  # [B, R] bool: rows that see nothing at all
     take: Tensor | None  # [n] results that count, of B*R; None: all
     rows: Tensor | None  # [n] the rows that they belong to; None: all of the step in order
+    stack: int = 1  # the results are those of n/stack rows by so many parts of their keys
 
 
 class StepLayout:
@@ -36,6 +38,15 @@ class StepLayout:
         self.layout = layout
         self._device = device
         self._made: dict[int | None, tuple[list[TensorGroup], list[TensorGroup]]] = {}
+        self._turned_at: dict[int, int] = {}  # id of a shifted group: its first turned row
+        rows, shifts, count = [NO_SLOTS], [NO_SLOTS], layout.total
+        for group in layout.shared:
+            if group.shift is not None:
+                self._turned_at[id(group)] = count
+                rows.append(group.rows.reshape(-1))
+                shifts.append(np.repeat(group.shift, group.rows.shape[1]))
+                count += group.rows.size
+        self.turned = np.concatenate(rows), np.concatenate(shifts)  # [E] rows and their shifts
 
     def groups(self, window: int | None) -> tuple[list[TensorGroup], list[TensorGroup]]:
         """Own and shared groups for layers with this sliding window (None: full attention)."""
@@ -47,6 +58,7 @@ class StepLayout:
         return self._made[window]
 
     def _make(self, group: Group, window: int | None) -> TensorGroup | None:
+        turned_at = self._turned_at.get(id(group))
         if window is not None:
             trimmed = _trim(group, window)
             if trimmed is None:
@@ -61,15 +73,19 @@ class StepLayout:
         take = None if real.all() else np.flatnonzero(real)
         rows = flat if take is None else flat[take]
         dead: BoolArray | None = None if sees is None else np.logical_not(sees.any(2))
+        gather = None if self._is_all(flat) else self._tensor(flat)
+        if turned_at is not None:
+            rows = group.rows[0]
         return TensorGroup(
             batch,
-            None if self._is_all(flat) else self._tensor(flat),
+            gather if turned_at is None else slice(turned_at, turned_at + len(flat)),
             _run(group.keys) or self._tensor(group.keys.reshape(-1)),
             None if sees is None else self._additive(sees),
             causal and one and sees is None,
             self._tensor(dead) if dead is not None and dead.any() else None,
             None if take is None else self._tensor(take),
             None if self._is_all(rows) else self._tensor(rows),
+            1 if turned_at is None else batch,
         )
 
     def _is_all(self, rows: IntArray) -> bool:
@@ -105,7 +121,7 @@ def _trim(group: Group, window: int) -> Group | None:
         return None
     return Group(
         group.rows, group.keys[:, keep], group.row_at, group.key_at[:, keep],
-        group.row_counts, np.array([int(keep.sum())]), group.own,
+        group.row_counts, np.array([int(keep.sum())]), group.own, group.shift,
     )  # fmt: skip
 
 

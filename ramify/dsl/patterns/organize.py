@@ -1,0 +1,35 @@
+"""`rf.gen(..., organize=...)`: a generation that is written as one of the patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ramify.dsl.operations import Gen
+from ramify.dsl.patterns.skeleton_of_thought import SkeletonOptions, skeleton_answer
+from ramify.dsl.value import Value
+
+if TYPE_CHECKING:
+    from ramify.dsl.state import State
+
+
+def skeleton(s: State, piece: Gen) -> Value:
+    """`max_tokens` is shared out among the points."""
+    options = SkeletonOptions(
+        sampling=piece.sampling, answer_tokens=piece.sampling.max_tokens, model=piece.model
+    )
+    return skeleton_answer(s, options)
+
+
+WAYS: dict[str, Callable[[State, Gen], Value]] = {"skeleton": skeleton}
+
+
+def organized(s: State, piece: Gen) -> Value:
+    """The answer as a value, which becomes the text of the assistant message that is open on `s`.
+
+    The parts are asked for on branches from before that message.
+    """
+    branch = s.before_message(f"organize={piece.organize!r}")
+    answer = WAYS[piece.organize](branch, piece)
+    s += answer
+    return answer
