@@ -36,6 +36,7 @@ from ramify.dsl import (
     system,
     tool,
     user,
+    vectors,
 )
 from ramify.errors import RamifyError
 from ramify.ir import Sampling
@@ -113,4 +114,5 @@ __all__ = [
     "system",
     "tool",
     "user",
+    "vectors",
 ]

@@ -15,6 +15,7 @@ from ramify.backend.contract import (
     TokenLogprobs,
     TokenPrompt,
     Usage,
+    VectorSpan,
 )
 from ramify.backend.fake import FakeBackend
 from ramify.backend.fork_lowering import generate_forking
@@ -54,6 +55,7 @@ __all__ = [
     "Turn",
     "Usage",
     "Values",
+    "VectorSpan",
     "collect",
     "generate_forking",
     "messages_view",

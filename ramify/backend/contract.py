@@ -19,6 +19,7 @@ from ramify.backend.forks import ForkRule as ForkRule
 from ramify.backend.render import Renderer
 from ramify.errors import BackendError
 from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
+from ramify.ir.vectors import Vectors
 
 Finish = Literal["stop", "length"]  # stop: end token, stop string, or the grammar is complete
 
@@ -37,11 +38,26 @@ class BlockSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorSpan:
+    """The vectors stand in the places of the ids from `start` on, which mean nothing there."""
+
+    start: int
+    vectors: Vectors
+
+    @property
+    def stop(self) -> int:
+        """The position behind the last vector."""
+        return self.start + self.vectors.count
+
+
+@dataclass(frozen=True, slots=True)
 class TokenPrompt:
-    """A rendered prompt. A backend without `parallel_blocks` reads `ids` in order and no more."""
+    """A rendered prompt. A backend without `parallel_blocks` reads `ids` in order and no more;
+    one without `embeddings_in` refuses a prompt with `vectors` (in order, none over another)."""
 
     ids: tuple[int, ...]
     blocks: tuple[BlockSpan, ...] = ()
+    vectors: tuple[VectorSpan, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

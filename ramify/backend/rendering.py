@@ -9,6 +9,7 @@ from ramify.backend import contract
 from ramify.backend.chat_template import Before
 from ramify.backend.render import Answered, Renderer, Values
 from ramify.ir.prompt import Answer, Close, Open, Parallel, Prompt, Ref, Role, Segment, Text
+from ramify.ir.vectors import Vectors
 
 _KEPT = 64  # prompts whose full token tuples are kept; others are put together from their parts
 
@@ -37,6 +38,7 @@ class Part:
     ids: tuple[int, ...]
     length: int = 0  # tokens up to its end
     blocks: tuple[contract.BlockSpan, ...] = ()  # up to its end
+    vectors: tuple[contract.VectorSpan, ...] = ()  # up to its end
     groups: int = 0  # parallel groups up to its end
     place: Place = START
 
@@ -59,7 +61,7 @@ class Rendering:
         ids = self._ids(part)
         if for_answer:
             ids += _Writer(self._renderer, self._values, part).answer_header()
-        return contract.TokenPrompt(ids, part.blocks)
+        return contract.TokenPrompt(ids, part.blocks, part.vectors)
 
     def count(self, prompt: Prompt) -> int:
         """How many tokens a prompt has, without the generation prompt."""
@@ -136,6 +138,7 @@ class _Writer:
         self._parent = parent
         self._ids: list[int] = []
         self._blocks: list[contract.BlockSpan] = []
+        self._vectors = parent.vectors
         self._groups = parent.groups
         self._place = parent.place
 
@@ -146,7 +149,8 @@ class _Writer:
         if self._blocks:
             blocks += tuple(sorted(self._blocks, key=lambda span: (span.start, -span.stop)))
         length = parent.length + len(self._ids)
-        return Part(parent, tuple(self._ids), length, blocks, self._groups, self._place)
+        ids = tuple(self._ids)
+        return Part(parent, ids, length, blocks, self._vectors, self._groups, self._place)
 
     def answer_header(self) -> tuple[int, ...]:
         """What the model reads between the prompt and its own answer."""
@@ -162,9 +166,15 @@ class _Writer:
                 for text in item.parts:
                     self._write_text(text)
             elif isinstance(item, Ref):
-                self._write_text(self._values.text(item))
+                piece = self._values.piece(item)
+                if isinstance(piece, Vectors):
+                    self._write_vectors(piece)
+                else:
+                    self._write_text(piece)
             elif isinstance(item, Answer):
                 self._write_answer(self._values.answer(item.node))
+            elif isinstance(item, Vectors):
+                self._write_vectors(item)
             elif isinstance(item, Open):
                 self._open(item.role)
             elif isinstance(item, Close):
@@ -206,6 +216,16 @@ class _Writer:
             self._ids += self._tokenizer.encode(place.tail + text)
         before = place.before if place.role else "text"
         self._place = Place(before, place.role, place.close)
+
+    def _write_vectors(self, vectors: Vectors) -> None:
+        place = self._place
+        self._ids += self._tokenizer.start_ids if place == START else place.as_text
+        if place.tail:
+            self._ids += self._tokenizer.encode(place.tail)
+        start = self._parent.length + len(self._ids)
+        self._vectors += (contract.VectorSpan(start, vectors),)
+        self._ids += (0,) * vectors.count
+        self._place = Place(place.before if place.role else "text", place.role, place.close)
 
     def _write_answer(self, answer: Answered) -> None:
         place = self._place

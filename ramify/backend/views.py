@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from ramify.backend.render import Values
 from ramify.ir.prompt import Answer, Close, Open, Parallel, Prompt, Ref, Role, Segment, Text
+from ramify.ir.vectors import Vectors
 
 
 class Message(TypedDict):
@@ -78,4 +79,6 @@ def _text(segment: Segment, values: Values) -> str:
         return values.answer(segment.node).text
     if isinstance(segment, Ref):
         return values.text(segment)
+    if isinstance(segment, Vectors):
+        return str(segment)
     return ""

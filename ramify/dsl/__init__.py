@@ -14,6 +14,7 @@ from ramify.dsl.functions import (
     retrieve,
 )
 from ramify.dsl.operations import assistant, gen, score, select, system, tool, user
+from ramify.dsl.pieces import vectors
 from ramify.dsl.program import Program, program
 from ramify.dsl.state import State
 from ramify.dsl.typed import Outline
@@ -46,4 +47,5 @@ __all__ = [
     "system",
     "tool",
     "user",
+    "vectors",
 ]

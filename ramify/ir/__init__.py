@@ -36,6 +36,7 @@ from ramify.ir.prompt import (
     Text,
 )
 from ramify.ir.sampling import GREEDY, SAMPLING_OPTIONS, Constraint, ConstraintKind, Sampling
+from ramify.ir.vectors import Vectors
 
 __all__ = [
     "GREEDY",
@@ -72,6 +73,7 @@ __all__ = [
     "Select",
     "Template",
     "Text",
+    "Vectors",
     "View",
     "refs_of",
 ]

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from ramify.ir.vectors import Vectors
+
 NodeId = int
 Role = Literal["system", "user", "assistant", "tool"]
 JoinMode = Literal["text", "kv"]
@@ -78,8 +80,8 @@ class Parallel:
     mode: JoinMode = "text"
 
 
-Segment = Text | Ref | Answer | Open | Close | Parallel
-_CONSTANT = (Text, Open, Close)
+Segment = Text | Ref | Answer | Open | Close | Parallel | Vectors
+_CONSTANT = (Text, Open, Close, Vectors)
 
 
 class Prompt:

@@ -32,6 +32,7 @@ from ramify.ir import (
     Segment,
     Select,
     Template,
+    Vectors,
     View,
 )
 from ramify.planner.canonical import encode, identity
@@ -138,6 +139,8 @@ class Description:
             self.node(segment.node)  # type: ignore[union-attr]
         elif kind is Ref:
             self.operand(segment)
+        elif type(segment) is Vectors:
+            self.out.append(b"V" + segment.digest)
         elif type(segment) is Parallel:
             self.text(b"j", segment.mode)
             self.blocks(segment.blocks, trails)

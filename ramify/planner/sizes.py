@@ -29,6 +29,7 @@ from ramify.ir import (
     Select,
     Template,
     Text,
+    Vectors,
     View,
 )
 from ramify.planner.trie import ends
@@ -118,6 +119,8 @@ class Sizes:
             return self.values.get(segment.node, BRANCH)  # type: ignore[union-attr]
         if kind is Ref:
             return self.operand(segment)
+        if isinstance(segment, Vectors):
+            return segment.count
         if isinstance(segment, Parallel) and isinstance(segment.blocks, tuple):
             known = self.prompts
             return sum(known.get(b.stop, 0) - known.get(b.start, 0) for b in segment.blocks)

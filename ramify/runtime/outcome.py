@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from ramify.backend.contract import Usage
 from ramify.backend.render import Answered
 from ramify.errors import ProgramError, RamifyError
-from ramify.ir import Block, Branch, NodeId, Operand, Pack, Ref, Template
+from ramify.ir import Block, Branch, NodeId, Operand, Pack, Ref, Template, Vectors
 from ramify.planner.account import Status
 
 
@@ -80,6 +80,13 @@ class Outcomes:
         if not ref.path and outcome.text is not None:
             return outcome.text
         return text_of(self.value(ref))
+
+    def piece(self, ref: Ref) -> str | Vectors:
+        """A value as a model reads it."""
+        if type(self._of(ref.node).value) is str:  # by far the most
+            return self.text(ref)
+        value = self.value(ref)
+        return value if isinstance(value, Vectors) else self.text(ref)
 
     def value(self, ref: Ref) -> Any:
         """A value as Python sees it."""

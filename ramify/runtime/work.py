@@ -30,6 +30,7 @@ from ramify.ir import (
 from ramify.runtime.choose import choose
 from ramify.runtime.fan import each, first
 from ramify.runtime.outcome import Outcome, text_of
+from ramify.runtime.prompts import rendered
 from ramify.runtime.user_code import user_code
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ async def _generate(run: Run, node: Generate) -> Outcome:
     if left_out:
         node = replace(node, constraint=None)
         run.say(node, left_out)
-    prompt = run.rendering(node.model, backend).render(node.prompt)
+    prompt = rendered(run, node, backend)
     sampling = node.sampling
     if not sampling.deterministic:
         sampling = replace(sampling, seed=random.getrandbits(31))
@@ -157,7 +158,7 @@ def _parsed(node: Generate, text: str, last: Delta) -> Any:
 
 async def _select(run: Run, node: Select) -> Outcome:
     backend = run.backend(node)
-    prompt = run.rendering(node.model, backend).render(node.prompt)
+    prompt = rendered(run, node, backend)
     chosen = await choose(
         backend,
         prompt,
@@ -180,7 +181,7 @@ async def _select(run: Run, node: Select) -> Outcome:
 
 async def _score(run: Run, node: Score) -> Outcome:
     backend = run.backend(node)
-    prompt = run.rendering(node.model, backend).render(node.prompt)
+    prompt = rendered(run, node, backend)
     chosen = await choose(
         backend,
         prompt,

@@ -89,6 +89,9 @@ class Nothing:
     def text(self, ref: object) -> str:
         raise AssertionError
 
+    def piece(self, ref: object) -> str:
+        raise AssertionError
+
     def blocks(self, blocks: object) -> tuple:
         raise AssertionError
 

@@ -49,6 +49,9 @@ class Results:
     def text(self, ref: Ref) -> str:
         return f"value {ref.node}"
 
+    def piece(self, ref: Ref) -> str:
+        return self.text(ref)
+
     def blocks(self, blocks: tuple[Block, ...] | Ref) -> tuple[Block, ...]:
         return self.branches[blocks.node] if isinstance(blocks, Ref) else blocks
 
