@@ -69,8 +69,8 @@ def last(prompt: str) -> str:
     return [part for part in prompt.split("<|") if part.partition("|>")[2]][-1].partition("|>")[2]
 
 
-def test_there_are_ten_examples_of_under_forty_lines() -> None:
-    assert len(FILES) == 10
+def test_there_are_many_examples_of_under_forty_lines() -> None:
+    assert len(FILES) >= 10
     for name in FILES:
         text = (FOLDER / name).read_text(encoding="utf-8")
         assert len(text.splitlines()) < 40, name

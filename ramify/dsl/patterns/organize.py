@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ramify.dsl.operations import Gen
+from ramify.dsl.patterns.skeleton_graph import graph_answer, organized_options
 from ramify.dsl.patterns.skeleton_of_thought import SkeletonOptions, skeleton_answer
 from ramify.dsl.value import Value
 
@@ -21,7 +22,12 @@ def skeleton(s: State, piece: Gen) -> Value:
     return skeleton_answer(s, options)
 
 
-WAYS: dict[str, Callable[[State, Gen], Value]] = {"skeleton": skeleton}
+def graph(s: State, piece: Gen) -> Value:
+    """`max_tokens` is the length of the last answer, and of each part at most."""
+    return graph_answer(s, organized_options(piece))
+
+
+WAYS: dict[str, Callable[[State, Gen], Value]] = {"skeleton": skeleton, "graph": graph}
 
 
 def organized(s: State, piece: Gen) -> Value:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ramify.dsl.functions import resolve
 from ramify.dsl.operations import assistant, gen, score, user
+from ramify.dsl.patterns.skeleton import need_question
 from ramify.dsl.program import program
 from ramify.dsl.value import Value
 
@@ -29,6 +30,7 @@ def tree_of_thought(
     A thought is judged by the log-probability of " yes" against " no" after asking whether it is
     on the right way. All thoughts of a level, and then all judgements, run side by side.
     """
+    need_question(question, "tree_of_thought")
     s += user(f"{question}\n\nThink in steps. Write only the next step.")
     kept = [s]
     for level in range(depth):
