@@ -29,12 +29,18 @@ class BlockSpan:
     """`ids[start:stop]` of a prompt is one parallel block.
 
     Spans of the same `group` do not see each other; both see what stands before the group, and
-    what stands after the group sees all of them.
+    what stands after the group sees all of them. Each token sees an ordinary sequence: what it
+    sees, in order, at the positions 0, 1, 2, ... A token whose logits are asked for is in no
+    block: it sees everything before it.
+
+    The first `repair` tokens of a block are replaced, for all who read them from outside of the
+    block, by tokens that see everything before them (EPIC, arXiv:2410.15332).
     """
 
     start: int
     stop: int
     group: int
+    repair: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +203,11 @@ class Capabilities:
     fork_on_token: bool = False
     parallel_blocks: bool = False
     embeddings_in: bool = False
+    lacks: tuple[tuple[str, str], ...] = ()  # (capability, why), where that depends on the model
+
+    def why_not(self, capability: str) -> str:
+        """Why a capability is absent, where there is more to say than that it is."""
+        return dict(self.lacks).get(capability, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,7 @@ class _Leave:
 
     entered: _Enter
     group: int
+    repair: int
 
 
 class _Writer:
@@ -147,7 +148,8 @@ class _Writer:
         parent = self._parent
         blocks = parent.blocks
         if self._blocks:
-            blocks += tuple(sorted(self._blocks, key=lambda span: (span.start, -span.stop)))
+            outer_first = sorted(self._blocks, key=lambda s: (s.start, -s.stop, s.group))
+            blocks += tuple(outer_first)
         length = parent.length + len(self._ids)
         ids = tuple(self._ids)
         return Part(parent, ids, length, blocks, self._vectors, self._groups, self._place)
@@ -187,7 +189,7 @@ class _Writer:
             else:
                 stop = self._parent.length + len(self._ids)
                 if stop > item.entered.start:
-                    span = contract.BlockSpan(item.entered.start, stop, item.group)
+                    span = contract.BlockSpan(item.entered.start, stop, item.group, item.repair)
                     self._blocks.append(span)
 
     def _unfold(self, parallel: Parallel) -> list[Segment | _Enter | _Leave]:
@@ -201,7 +203,7 @@ class _Writer:
         self._groups += 1
         for block in blocks:
             enter = _Enter(self._place)
-            found += [enter, *block.segments(), _Leave(enter, group)]
+            found += [enter, *block.segments(), _Leave(enter, group, parallel.repair)]
         return found
 
     def _write_text(self, text: str) -> None:

@@ -74,10 +74,12 @@ class Parallel:
 
     `mode="text"` reads them one after another as ordinary text; `mode="kv"` as parallel blocks
     that do not see each other, where the backend can (lowered to text, and said so, elsewhere).
+    The first `repair` tokens of each parallel block are computed again in sight of all before it.
     """
 
     blocks: tuple[Block, ...] | Ref
     mode: JoinMode = "text"
+    repair: int = 0
 
 
 Segment = Text | Ref | Answer | Open | Close | Parallel | Vectors

@@ -142,7 +142,7 @@ class Description:
         elif type(segment) is Vectors:
             self.out.append(b"V" + segment.digest)
         elif type(segment) is Parallel:
-            self.text(b"j", segment.mode)
+            self.text(b"j", f"{segment.mode}{segment.repair}")
             self.blocks(segment.blocks, trails)
 
     def blocks(

@@ -145,7 +145,7 @@ class _Folding:
         blocks = tuple(self.block(block) for block in segment.blocks)
         if all(new is old for new, old in zip(blocks, segment.blocks, strict=True)):
             return segment
-        return Parallel(blocks, segment.mode)
+        return Parallel(blocks, segment.mode, segment.repair)
 
     def block(self, block: Block) -> Block:
         start, stop = self.folded[block.start], self.folded[block.stop]

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import weakref
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,14 @@ _ABILITIES = Capabilities(
     constraints=frozenset({"regex", "schema", "grammar", "choices"}),
     scores=True,
     logprobs=True,
+    parallel_blocks=True,
 )
+
+
+def _abilities(no_blocks: str) -> Capabilities:
+    if not no_blocks:
+        return _ABILITIES
+    return replace(_ABILITIES, parallel_blocks=False, lacks=(("parallel_blocks", no_blocks),))
 
 
 class RadixBackend:
@@ -53,7 +61,7 @@ class RadixBackend:
     def __init__(self, parts: Parts, options: RadixOptions, tokenizer: HFTokenizer) -> None:
         """Use `open`."""
         self.name = parts.name
-        self.capabilities = _ABILITIES
+        self.capabilities = _abilities(parts.no_blocks)
         self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
         self.context = parts.context
         self.slots = parts.slots
@@ -62,6 +70,7 @@ class RadixBackend:
         self._options = options
         self._tokenizer = tokenizer
         self._grammars = GrammarCompiler(tokenizer, self.renderer.end_ids)
+        self._demand = parts.engine.scheduler.cache.demand
         self._seeds = itertools.count(options.seed * 1_000_003 + 1)
         self._worker = Worker(parts.engine, self.name, parts.prepare)
         self._finalizer = weakref.finalize(self, _stop, self._worker)
@@ -78,6 +87,7 @@ class RadixBackend:
         return cls(parts, wanted, HFTokenizer.load(parts.folder))
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        request = replace(request, prompt=self._readable(request.prompt))
         prompt, sampling = request.prompt, request.sampling
         room = self._room(prompt, len(prompt), request.label)
         self._check_pool(len(prompt) + min(room, sampling.max_tokens), request.label)
@@ -93,6 +103,7 @@ class RadixBackend:
             matcher=matcher, vocabulary=self._tokenizer.vocab_size,
             seed=next(self._seeds) if sampling.seed is None else sampling.seed,
         )  # fmt: skip
+        self._check_blocks(job, prompt)
         self._worker.submit(job, channel)
         done = False
         try:
@@ -106,6 +117,7 @@ class RadixBackend:
                 self._worker.cancel(job)
 
     async def score(self, request: ScoreRequest) -> Scores:
+        request = replace(request, prompt=self._readable(request.prompt))
         longest = max(map(len, request.continuations), default=0)
         length = len(request.prompt) + longest
         for ids in request.continuations:
@@ -113,7 +125,9 @@ class RadixBackend:
         self._room(request.prompt, length - 1, request.label)
         self._check_pool(length, request.label)
         channel = Channel(self._worker)
-        found = await self._result(Scoring(request, channel.sink), channel)
+        job = Scoring(request, channel.sink)
+        self._check_blocks(job, request.prompt)
+        found = await self._result(job, channel)
         assert isinstance(found, Scores)
         return found
 
@@ -121,7 +135,9 @@ class RadixBackend:
         self._room(prompt, len(prompt), "")
         self._check_pool(len(prompt), "")
         channel = Channel(self._worker)
-        found = await self._result(Warming(prompt.ids, salt, 0.0, channel.sink), channel)
+        job = Warming(self._readable(prompt), salt, 0.0, channel.sink)
+        self._check_blocks(job, prompt)
+        found = await self._result(job, channel)
         assert isinstance(found, Usage)
         return found
 
@@ -186,6 +202,15 @@ class RadixBackend:
                 hint="Render prompts with the backend's own renderer.",
                 where=Where(node=label),
             )
+
+    def _readable(self, prompt: TokenPrompt) -> TokenPrompt:
+        """The prompt, in order where the model cannot read blocks."""
+        return prompt if self.capabilities.parallel_blocks else TokenPrompt(prompt.ids)
+
+    def _check_blocks(self, job: Job, prompt: TokenPrompt) -> None:
+        """Repaired blocks and the branches beside them take slots twice."""
+        if prompt.blocks:
+            self._check_pool(max(map(self._demand, job.live), default=0), job.label)
 
     def _check_pool(self, tokens: int, label: str) -> None:
         if tokens > self.slots:

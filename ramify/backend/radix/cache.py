@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from ramify.backend.radix.naive_tree import NaiveTree
-from ramify.backend.radix.node import Node, Policy, least_recently_used
+from ramify.backend.radix.node import Node, Policy, common_length, least_recently_used
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
@@ -26,7 +26,7 @@ class Tree(Protocol):
     @property
     def evictable(self) -> int: ...
     def lookup(self, salt: str, tokens: IntArray) -> int: ...
-    def lock(self, salt: str, tokens: IntArray) -> Node: ...
+    def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node: ...
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False
     ) -> Node: ...
@@ -48,6 +48,7 @@ class Cache:
     ) -> None:
         self.slots = SlotAllocator(capacity)
         self.tree: Tree = RadixTree(self.slots, policy) if shared else NaiveTree(self.slots)
+        self._shared = shared
         self.asked = 0  # tokens that were looked for in the tree
         self.hits = 0  # of them: found
 
@@ -63,29 +64,63 @@ class Cache:
 
     def admit(self, sequence: Sequence, *, reserve: int = 0) -> bool:
         """Lock the known prefix and take slots for the rest of what is known; False, with nothing
-        changed, where fewer than `reserve` slots would be left available for others."""
+        changed, where fewer than `reserve` slots would be left available for others.
+
+        The supports of the sequence are admitted with it, all or none.
+        """
         assert sequence.leaf is None
-        keys = sequence.tokens[: sequence.sharable].copy()
-        leaf = self.tree.lock(sequence.job.salt, keys)
-        known = leaf.stop
-        need = sequence.length - known
+        paths = sequence.paths
+        leaves = [self.tree.lock(path.root, path.keys, start=path.base) for path in paths]
+        common = self._common(paths)
+        new = [
+            path.length - max(path.base + same, leaf.stop)
+            for path, leaf, same in zip(paths, leaves, common, strict=True)
+        ]
+        need = sum(new)
         if self.available < need + reserve:
-            self.tree.release(leaf)
+            for leaf in leaves:
+                self.tree.release(leaf)
             return False
         spare = min(TAIL_RUN, sequence.limit - sequence.length, self.available - need - reserve)
-        path = self.tree.path_slots(leaf)
-        slots = self._take(need + spare, path)
-        new = len(keys) - known
-        if new:
-            leaf = self.tree.extend(leaf, keys[known:], slots[:new])
-        sequence.slots = np.empty(sequence.limit, np.int64)
-        sequence.held = known + len(slots)
-        sequence.slots[: sequence.held] = np.concatenate((path, slots))
-        sequence.leaf = leaf
-        sequence.shared = sequence.done = len(keys)
-        self.asked += len(keys)
-        self.hits += known
+        for path, leaf, same in zip(paths, leaves, common, strict=True):
+            self.asked += len(path.keys) - same
+            self.hits += max(0, leaf.stop - path.base - same)
+            if path.base + same > leaf.stop:  # a support before it has brought these in
+                self.tree.release(leaf)
+                leaf = self.tree.lock(path.root, path.keys, start=path.base)
+            self._enter(path, leaf, spare if path is sequence else 0)
         return True
+
+    def demand(self, sequence: Sequence) -> int:
+        """The slots that a sequence takes at its longest, where nothing of it is known."""
+        paths = sequence.paths
+        rest = sum(p.limit - p.base - c for p, c in zip(paths, self._common(paths), strict=True))
+        return rest
+
+    def _common(self, paths: tuple[Sequence, ...]) -> list[int]:
+        """Per path: how many leading tokens it has in common with one before it."""
+        found = [0] * len(paths)
+        for i, path in enumerate(paths if self._shared else ()):
+            same_root = (p for p in paths[:i] if p.root == path.root)
+            found[i] = max((common_length(p.keys, path.keys) for p in same_root), default=0)
+        return found
+
+    def _enter(self, path: Sequence, leaf: Node, spare: int) -> None:
+        """Take slots for what is not known of a locked path, and put it into the tree."""
+        known, base = leaf.stop, path.base
+        own = self.tree.path_slots(leaf)
+        slots = self._take(path.length - known + spare, own)
+        new = path.sharable - known
+        if new:
+            leaf = self.tree.extend(leaf, path.tokens[known : path.sharable].copy(), slots[:new])
+        path.slots = np.empty(path.limit, np.int64)
+        for run in path.runs:
+            end = run.at + run.stop - run.start
+            path.slots[run.at : end] = path.supports[run.path].slots[run.start : run.stop]
+        path.held = known + len(slots)
+        path.slots[base : path.held] = np.concatenate((own, slots))
+        path.leaf = leaf
+        path.shared = path.done = path.sharable
 
     def grow(self, sequence: Sequence) -> bool:
         """Make sure that every known token has a slot; False where there is none to be had."""
@@ -101,8 +136,12 @@ class Cache:
         return True
 
     def retire(self, sequence: Sequence, *, keep: bool = True) -> None:
-        """Take everything back from a sequence. `keep` leaves its computed tokens in the tree;
-        without it they are dropped as far as no other sequence uses them."""
+        """Take everything back from a sequence and its supports. `keep` leaves the computed tokens
+        in the tree; without it they are dropped as far as no other sequence uses them."""
+        for path in reversed(sequence.paths):
+            self._leave(path, keep=keep)
+
+    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
         leaf = sequence.leaf
         assert leaf is not None
         kept = sequence.done if keep else sequence.shared
@@ -125,9 +164,9 @@ class Cache:
         rest = sequence.slots[done:held].copy()
         path = self.tree.path_slots(leaf)
         sequence.leaf = leaf
-        sequence.shared = sequence.done = len(path)
-        sequence.held = len(path) + len(rest)
-        sequence.slots[: sequence.held] = np.concatenate((path, rest))
+        sequence.shared = sequence.done = leaf.stop
+        sequence.held = leaf.stop + len(rest)
+        sequence.slots[sequence.base : sequence.held] = np.concatenate((path, rest))
 
     def _take(self, count: int, before: IntArray) -> IntArray:
         if count > self.slots.free:
@@ -138,7 +177,7 @@ class Cache:
     def check(self, sequences: Iterable[Sequence]) -> None:
         """Raise AssertionError where slots, tree and the admitted sequences disagree."""
         self.slots.check()
-        admitted = [s for s in sequences if s.leaf is not None]
+        admitted = [path for s in sequences if s.leaf is not None for path in s.paths]
         leaves = [s.leaf for s in admitted if s.leaf is not None]
         self.tree.check(leaves)
         tails = 0
@@ -146,7 +185,11 @@ class Cache:
             s.check()
             assert s.leaf is not None
             path = self.tree.path_slots(s.leaf)
-            assert (s.slots[: s.shared] == path).all(), "a sequence reads slots it does not hold"
+            assert (s.slots[s.base : s.shared] == path).all(), "it reads slots it does not hold"
+            for run in s.runs:
+                there = s.supports[run.path].slots[run.start : run.stop]
+                here = s.slots[run.at : run.at + run.stop - run.start]
+                assert (here == there).all(), "it reads slots that its supports do not hold"
             tails += s.held - s.shared
         used = tails + self.tree.total
         assert self.slots.used == used, f"{self.slots.used - used} slots are lost"

@@ -47,7 +47,7 @@ def measure(engine: Engine) -> dict[str, Any]:
     ids = tuple((np.arange(length) * 7919 % vocab).tolist())
     prefill = []
     for _ in range(3):
-        trial.submit(Warming(ids, "", 0.0, lambda _: None))
+        trial.submit(Warming(TokenPrompt(ids), "", 0.0, lambda _: None))
         prefill.append(_seconds(trial)[0])
         trial.scheduler.cache.tree.clear()
     steps = [(batch, _decode_seconds(trial, ids, batch)) for batch in batches]

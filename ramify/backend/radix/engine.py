@@ -171,7 +171,7 @@ def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
         tokens.append(sequence.tokens[start:stop])
         slots.append(sequence.slots[start:stop])
         positions.append(np.arange(start, stop))
-        spans.append(Span(sequence.slots, start, stop))
+        spans.append(Span(sequence.slots, start, stop, sequence.shift))
         first = max(start, sequence.wanted)
         if first < stop:
             count = stop - first

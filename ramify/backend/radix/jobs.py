@@ -14,6 +14,7 @@ from ramify.backend.contract import (
     ScoreRequest,
     Scores,
     TokenLogprobs,
+    TokenPrompt,
     Usage,
 )
 from ramify.backend.radix.sampler import Choice, Matcher, Row
@@ -74,8 +75,9 @@ class Generation(Job):
         self._logprobs: list[TokenLogprobs] = []  # of tokens that are not given out yet
         prompt = token_array(request.prompt.ids)
         self.sequence = Sequence.of(
-            self, prompt, limit=len(prompt) + self._room, prompt=len(prompt), wanted=len(prompt) - 1
-        )
+            self, prompt, limit=len(prompt) + self._room, prompt=len(prompt),
+            wanted=len(prompt) - 1, blocks=request.prompt.blocks,
+        )  # fmt: skip
         self.live.append(self.sequence)
         ends = tuple(self._ends)
         self.row = Row(sampling, seed, matcher, vocabulary=vocabulary, ends=ends, prompt=prompt)
@@ -118,7 +120,7 @@ class Generation(Job):
     def _finish(self, why: Finish, ids: tuple[int, ...] = (), text: str = "") -> None:
         rest = self._text.finish()
         ids, text = ids + rest.ids, text + rest.text
-        usage = self.usage(self.sequence.prompt, self.sequence.computed, self.row.step)
+        usage = self.usage(self.sequence.prompt, self.sequence.computed_in_all, self.row.step)
         self.sink(Delta(ids, text, why, usage, self._release(len(ids))))
 
     def _release(self, count: int) -> tuple[TokenLogprobs, ...]:
@@ -142,8 +144,9 @@ class Scoring(Job):
                 continue
             tokens = token_array(request.prompt.ids + continuation[:-1])
             sequence = Sequence.of(
-                self, tokens, limit=len(tokens), prompt=self._prompt, wanted=self._prompt - 1
-            )
+                self, tokens, limit=len(tokens), prompt=self._prompt, wanted=self._prompt - 1,
+                blocks=request.prompt.blocks,
+            )  # fmt: skip
             self._targets[sequence] = token_array(continuation)
             self._index[sequence] = i
             self.live.append(sequence)
@@ -160,7 +163,7 @@ class Scoring(Job):
         sequence.wanted = stop
         if len(found) < len(self._targets[sequence]):
             return False
-        self._computed += max(0, sequence.computed - 1)
+        self._computed += max(0, sequence.computed_in_all - 1)
         return True
 
     def finish(self) -> None:
@@ -175,12 +178,14 @@ class Scoring(Job):
 class Warming(Job):
     """A prompt computed into the cache."""
 
-    def __init__(self, prompt: tuple[int, ...], salt: str, priority: float, sink: Sink) -> None:
+    def __init__(self, prompt: TokenPrompt, salt: str, priority: float, sink: Sink) -> None:
         super().__init__(priority, salt, "", sink)
-        ids = token_array(prompt)
-        self.sequence = Sequence.of(self, ids, limit=len(ids), prompt=len(ids), wanted=len(ids))
+        ids = token_array(prompt.ids)
+        self.sequence = Sequence.of(
+            self, ids, limit=len(ids), prompt=len(ids), wanted=len(ids), blocks=prompt.blocks
+        )
         self.live.append(self.sequence)
 
     def finish(self) -> None:
         """Give out the account."""
-        self.sink(self.usage(self.sequence.prompt, self.sequence.computed, 0))
+        self.sink(self.usage(self.sequence.prompt, self.sequence.computed_in_all, 0))

@@ -34,9 +34,9 @@ class NaiveTree:
         """Nothing is known."""
         return 0
 
-    def lock(self, salt: str, tokens: IntArray) -> Node:
+    def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node:
         """A new root."""
-        root = Node(NO_SLOTS, NO_SLOTS, None, salt, refs=1)
+        root = Node(NO_SLOTS, NO_SLOTS, None, salt, start, refs=1)
         self._paths[id(root)] = root
         return root
 

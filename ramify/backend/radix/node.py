@@ -12,7 +12,8 @@ from ramify.backend.radix.slots import IntArray
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A run of tokens. A root (parent None) has no tokens and stands for one salt."""
+    """A run of tokens. A root (parent None) has no tokens and stands for one salt, or for what
+    stands before the first token where that is not text alone (see `blocks`)."""
 
     tokens: IntArray
     slots: IntArray

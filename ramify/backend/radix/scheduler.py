@@ -66,8 +66,7 @@ class Scheduler:
         for sequence in prefills:
             if budget <= 0:
                 break
-            chunk = self._prefill(sequence, budget, scheduled)
-            if chunk is not None:
+            for chunk in self._prefills(sequence, budget, scheduled):
                 budget -= chunk.stop - chunk.start
                 chunks.append(chunk)
         return chunks
@@ -99,10 +98,9 @@ class Scheduler:
         """One row for each sequence whose prompt is computed, and the sequences that are not."""
         chunks, prefills = [], []
         for sequence in list(self.running):
-            leaf = sequence.leaf
-            if leaf is None:
+            if sequence.leaf is None:
                 continue  # preempted by a better one in this loop
-            if not leaf.ready or sequence.length - sequence.done != 1:
+            if not sequence.ready or sequence.length - sequence.done != 1:
                 prefills.append(sequence)
             elif self._make_room(sequence):
                 chunks.append(Chunk(sequence, sequence.done, sequence.length))
@@ -121,9 +119,34 @@ class Scheduler:
         """Back to the queue; its KV stays in the tree until it is evicted, then is recomputed."""
         self.running.remove(sequence)
         self.cache.retire(sequence)
-        sequence.preempted += 1
+        for path in sequence.paths:
+            path.preempted += 1
         self.preempted += 1
         self.waiting.push(sequence)
+
+    def _prefills(
+        self, sequence: Sequence, budget: int, scheduled: dict[int, int]
+    ) -> list[Chunk]:
+        """The next chunks of a prompt: of its supports, and its own where these get to their end
+        in this step; a support that reads others waits for them likewise."""
+        if sequence.ready or not sequence.supports:
+            chunk = self._prefill(sequence, budget, scheduled)
+            return [] if chunk is None else [chunk]
+        chunks = []
+        late: set[int] = set()
+        for index, path in enumerate(sequence.paths):
+            if not late.isdisjoint(run.path for run in path.runs):
+                late.add(index)
+                continue
+            chunk = self._prefill(path, budget, scheduled)
+            if chunk is not None:
+                budget -= chunk.stop - chunk.start
+                chunks.append(chunk)
+            assert path.leaf is not None
+            pending = self.cache.tree.pending(path.leaf)
+            if any(scheduled.get(id(node)) != node.stop for node in pending):
+                late.add(index)
+        return chunks
 
     def _prefill(self, sequence: Sequence, budget: int, scheduled: dict[int, int]) -> Chunk | None:
         """The next chunk of a prompt; `scheduled` says how far each node gets in this step."""

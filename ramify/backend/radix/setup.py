@@ -14,14 +14,17 @@ from ramify.backend.contract import Profile
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of
+from ramify.backend.radix.find_rope import find_rope
 from ramify.backend.radix.fused import FusedBody, can_fuse
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.loading import find_folder, load_model
 from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
 from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.rope import Rope
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.radix.self_test import SelfTest
+from ramify.errors import CapabilityError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
@@ -37,6 +40,7 @@ class Parts:
     slots: int
     engine: Engine
     profile: Profile
+    no_blocks: str  # why the model cannot read parallel blocks; empty where it can
     prepare: Callable[[], None]  # to be called in the thread that runs the engine
 
 
@@ -67,8 +71,19 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         Cache(slots, shared=options.cache),
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
-    engine = Engine(LanguageModel(body, KVPool(slots, device), context=context), scheduler)
-    return Parts(name, folder, context, slots, engine, profile, prepare)
+    rope, no_blocks = _rope(model, body, context, device)
+    language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
+    engine = Engine(language, scheduler)
+    return Parts(name, folder, context, slots, engine, profile, no_blocks, prepare)
+
+
+def _rope(
+    model: Any, body: Body, context: int, device: torch.device
+) -> tuple[Rope | None, str]:
+    try:
+        return find_rope(model, body, context=context, device=device), ""
+    except CapabilityError as error:
+        return None, error.what
 
 
 def _prepare(threads: int | None) -> None:

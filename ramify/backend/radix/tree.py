@@ -39,14 +39,17 @@ class RadixTree:
         """How many leading tokens are in the tree, computed or about to be."""
         return self._walk(salt, tokens)[1]
 
-    def lock(self, salt: str, tokens: IntArray) -> Node:
-        """The node at which the longest known prefix of `tokens` ends, locked with its path."""
-        node, length, inside = self._walk(salt, tokens)
+    def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node:
+        """The node at which the longest known prefix of `tokens` ends, locked with its path.
+
+        `start` is the position of the first token; the same for all of one salt.
+        """
+        node, length, inside = self._walk(salt, tokens, start)
         if inside:
             node = self._split(node, inside)
         if node.parent is None:
             self._roots.setdefault(salt, node)
-        assert node.stop == length
+        assert node.stop == start + length
         self._add_ref(node)
         return node
 
@@ -166,11 +169,11 @@ class RadixTree:
         """Evict everything that no sequence uses; returns the number of tokens."""
         return self.evict(self.evictable)
 
-    def _walk(self, salt: str, tokens: IntArray) -> tuple[Node, int, int]:
+    def _walk(self, salt: str, tokens: IntArray, start: int = 0) -> tuple[Node, int, int]:
         """Longest match: (node, matched tokens, matched tokens inside the node if it is cut)."""
         root = self._roots.get(salt)
         if root is None:
-            return Node(NO_SLOTS, NO_SLOTS, None, salt), 0, 0
+            return Node(NO_SLOTS, NO_SLOTS, None, salt, start), 0, 0
         node, at = root, 0
         while at < len(tokens):
             child = node.children.get(int(tokens[at]))

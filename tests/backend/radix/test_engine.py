@@ -163,7 +163,7 @@ def test_whatever_happens_the_answers_are_those_of_generate(data: st.DataObject)
         ids, n = draw(st.sampled_from(asked)), draw(st.integers(1, 12))
         kind = draw(st.sampled_from(["generate"] * 4 + ["score", "warm"]))
         priority = draw(st.sampled_from([0.0, 1.0]))
-        job = Warming(ids, "", priority, Sunk())
+        job = Warming(TokenPrompt(ids), "", priority, Sunk())
         if kind == "generate":
             job = generation(ids, n, priority=priority)
         elif kind == "score":
