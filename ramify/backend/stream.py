@@ -57,6 +57,10 @@ class TextStream:
         self._pushed = 0
         self.stopped = False
 
+    def again(self, *, min_tokens: int) -> TextStream:
+        """A new stream with the same options, without a tail."""
+        return TextStream(self._tokenizer, self._stop, min_tokens=min_tokens)
+
     def push(self, token: int) -> Piece:
         """Take one more token; the answer's next piece, often empty. Nothing after a stop."""
         if self.stopped:

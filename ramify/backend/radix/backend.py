@@ -41,6 +41,8 @@ _ABILITIES = Capabilities(
     scores=True,
     logprobs=True,
     parallel_blocks=True,
+    token_bans=True,
+    fork_on_token=True,
 )
 
 
@@ -91,6 +93,8 @@ class RadixBackend:
         prompt, sampling = request.prompt, request.sampling
         room = self._room(prompt, len(prompt), request.label)
         self._check_pool(len(prompt) + min(room, sampling.max_tokens), request.label)
+        if request.fork is not None:
+            self._check_ids((request.fork.fork, request.fork.child), request.label)
         tail = self.renderer.answer_tail(prompt)
         matcher: Matcher | None = None
         if request.constraint is not None:
@@ -105,15 +109,17 @@ class RadixBackend:
         )  # fmt: skip
         self._check_blocks(job, prompt)
         self._worker.submit(job, channel)
-        done = False
+        begun: set[tuple[int, ...]] = {()}
+        ended = 0
         try:
-            while not done:
+            while ended < len(begun):
                 delta = await channel.get()
                 assert isinstance(delta, Delta)
-                done = delta.finish is not None
+                begun.add(delta.branch.path)
+                ended += delta.finish is not None
                 yield delta
         finally:
-            if not done:
+            if ended < len(begun):
                 self._worker.cancel(job)
 
     async def score(self, request: ScoreRequest) -> Scores:

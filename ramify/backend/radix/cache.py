@@ -34,7 +34,7 @@ class Tree(Protocol):
     def path_slots(self, leaf: Node) -> IntArray: ...
     def pending(self, leaf: Node) -> list[Node]: ...
     def release(self, leaf: Node) -> None: ...
-    def forget(self, leaf: Node) -> None: ...
+    def forget(self, leaf: Node, floor: int = 0) -> None: ...
     def evict(self, count: int) -> int: ...
     def clear(self) -> int: ...
     def check(self, leaves: Iterable[Node]) -> None: ...
@@ -135,13 +135,14 @@ class Cache:
         sequence.held += count
         return True
 
-    def retire(self, sequence: Sequence, *, keep: bool = True) -> None:
+    def retire(self, sequence: Sequence, *, keep: bool = True, floor: int = 0) -> None:
         """Take everything back from a sequence and its supports. `keep` leaves the computed tokens
-        in the tree; without it they are dropped as far as no other sequence uses them."""
+        in the tree; without it those behind the first `floor` are dropped, as far as no other
+        sequence uses them."""
         for path in reversed(sequence.paths):
-            self._leave(path, keep=keep)
+            self._leave(path, keep=keep or (floor > 0 and path is not sequence), floor=floor)
 
-    def _leave(self, sequence: Sequence, *, keep: bool) -> None:
+    def _leave(self, sequence: Sequence, *, keep: bool, floor: int) -> None:
         leaf = sequence.leaf
         assert leaf is not None
         kept = sequence.done if keep else sequence.shared
@@ -151,7 +152,7 @@ class Cache:
         if keep:
             self.tree.release(leaf)
         else:
-            self.tree.forget(leaf)
+            self.tree.forget(leaf, floor)
         sequence.leaf, sequence.slots = None, NO_SLOTS
         sequence.shared = sequence.done = sequence.held = 0
 

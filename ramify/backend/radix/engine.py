@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ramify.backend.radix.answer import Answer
 from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
 from ramify.backend.radix.layout import Span
 from ramify.backend.radix.metrics import Metrics, Snapshot
 from ramify.backend.radix.model import LanguageModel, Step
-from ramify.backend.radix.sampler import choose, no_numbers
+from ramify.backend.radix.sampler import Choice, choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
 from ramify.errors import BackendError
@@ -36,6 +37,7 @@ class Engine:
         self.scheduler = scheduler
         self.jobs: dict[Job, None] = {}  # in order of submission
         self.metrics = Metrics()
+        self._held = 0  # slots that finished branches would still hold if they were not freed
 
     @property
     def busy(self) -> bool:
@@ -86,30 +88,52 @@ class Engine:
         )  # fmt: skip
 
     def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
-        answers: list[tuple[int, Generation]] = []
+        answers: list[tuple[int, Answer]] = []
         for item in wanted:
-            job = item.chunk.sequence.job
+            sequence = item.chunk.sequence
+            job = sequence.job
             if isinstance(job, Generation):
-                answers.append((item.first, job))
+                answers.append((item.first, job.answers[sequence]))
             elif isinstance(job, Scoring):
                 self._take_scores(job, item, logits[item.first : item.last])
         if not answers:
             return
         rows = [row for row, _ in answers]
         chosen = logits if len(rows) == len(logits) else logits[rows]
-        choices = choose(chosen, [job.sampling_row() for _, job in answers])
-        for choice, (_, job) in zip(choices, answers, strict=True):
-            error, done = choice.error, False
-            if error is None:
-                try:
-                    done = job.take(choice)
-                except BackendError as wrong:
-                    error = wrong
-            if error is not None:
-                self._fail(job, error)
-            elif done:
-                self._end(job.sequence)
-                self.metrics.finished += 1
+        choices = choose(chosen, [answer.sampling_row() for _, answer in answers])
+        for choice, (_, answer) in zip(choices, answers, strict=True):
+            self._advance(answer, choice)
+
+    def _advance(self, answer: Answer, choice: Choice) -> None:
+        """Give an answer its next token, or end its request with what went wrong."""
+        job, error = answer.job, choice.error
+        if job not in self.jobs:
+            return  # another of its branches failed in this step
+        if error is None:
+            try:
+                taken = answer.take(choice)
+            except BackendError as wrong:
+                error = wrong
+        if error is not None:
+            self._fail(job, error)
+        elif taken.done:
+            self._end_answer(answer)
+        elif taken.child is not None:
+            self.metrics.forks += 1
+            self.scheduler.cache.share_tail(answer.sequence)
+            self.scheduler.submit(taken.child.sequence)
+
+    def _end_answer(self, answer: Answer) -> None:
+        """A branch is complete; the KV that is a child's own goes at once."""
+        job, sequence = answer.job, answer.sequence
+        keep = answer.parent is None or (job.rule is not None and job.rule.keep)
+        if answer.parent is not None:
+            job.held += max(0, sequence.held - answer.forked_at)
+            self._held += max(0, sequence.held - answer.forked_at)
+        self._end(sequence, keep=keep, floor=answer.floor)
+        del job.answers[sequence]
+        if not job.live:
+            self.metrics.finished += 1
 
     def _take_scores(self, job: Scoring, item: _Wanted, logits: Tensor) -> None:
         chunk = item.chunk
@@ -132,26 +156,35 @@ class Engine:
         self.metrics.failed += 1
         job.sink(error.at(node=job.label))
 
-    def _end(self, sequence: Sequence) -> None:
-        """A sequence is complete: free it, keep its KV in the tree."""
+    def _end(self, sequence: Sequence, *, keep: bool = True, floor: int = 0) -> None:
+        """A sequence is complete: free it, keep its KV in the tree, or the first `floor` of it."""
         job = sequence.job
         assert isinstance(job, Job)
-        self.scheduler.remove(sequence)
+        self.scheduler.remove(sequence, keep=keep, floor=floor)
         job.live.remove(sequence)
         if not job.live:
-            del self.jobs[job]
+            self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        del self.jobs[job]
+        if isinstance(job, Generation):
+            self._held -= job.held
 
     def _drop(self, job: Job, *, keep: bool = True) -> None:
         for sequence in job.live:
             self.scheduler.remove(sequence, keep=keep)
         job.live.clear()
-        del self.jobs[job]
+        self._forget(job)
 
     def _count(self, chunks: list[Chunk], rows: int) -> None:
         decoded = sum(chunk.stop - chunk.start == 1 for chunk in chunks)
         self.metrics.steps += 1
         self.metrics.rows += rows
         self.metrics.decoded += decoded
+        cache = self.scheduler.cache
+        live = cache.slots.used - cache.tree.evictable
+        self.metrics.peak_live = max(self.metrics.peak_live, live)
+        self.metrics.peak_unfreed = max(self.metrics.peak_unfreed, live + self._held)
 
     def check(self) -> None:
         """Raise AssertionError where jobs, scheduler and cache disagree."""

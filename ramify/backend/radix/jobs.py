@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
 
 from ramify.backend.contract import (
     Delta,
-    Finish,
     Request,
     ScoreRequest,
     Scores,
-    TokenLogprobs,
     TokenPrompt,
     Usage,
 )
-from ramify.backend.radix.sampler import Choice, Matcher, Row
+from ramify.backend.forks import Stretch
+from ramify.backend.radix.answer import Answer
+from ramify.backend.radix.sampler import Matcher, Row
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import IntArray
 from ramify.backend.stream import TextStream
@@ -49,7 +50,7 @@ class Job:
 
 
 class Generation(Job):
-    """One answer, token by token."""
+    """One answer, token by token; with a `ForkRule`, a tree of branches."""
 
     def __init__(
         self,
@@ -66,67 +67,70 @@ class Generation(Job):
         """`room`: the most tokens the answer may have; `end_ids`: the model's end tokens;
         `vocabulary`: the tokens that the matcher's mask speaks of."""
         super().__init__(request.priority, request.salt, request.label, sink)
-        sampling = request.sampling
-        self._text = text
-        self._room = min(room, sampling.max_tokens)
-        self._ends = frozenset(sampling.stop_ids)
+        room = min(room, request.sampling.max_tokens)
+        sampling = replace(
+            request.sampling,
+            seed=seed,
+            max_tokens=room,
+            min_tokens=min(request.sampling.min_tokens, room),
+        )
+        self.rule = request.fork
+        self.held = 0  # KV of finished branches that would be held until all have finished
+        ends = frozenset(sampling.stop_ids)
         if not sampling.ignore_end or matcher is not None:  # a grammar ends with an end token
-            self._ends |= end_ids
-        self._logprobs: list[TokenLogprobs] = []  # of tokens that are not given out yet
+            ends |= end_ids
+        self._ends = tuple(ends if self.rule is None else ends | {self.rule.fork})
+        self._text = text
         prompt = token_array(request.prompt.ids)
-        self.sequence = Sequence.of(
-            self, prompt, limit=len(prompt) + self._room, prompt=len(prompt),
+        sequence = Sequence.of(
+            self, prompt, limit=len(prompt) + room, prompt=len(prompt),
             wanted=len(prompt) - 1, blocks=request.prompt.blocks,
         )  # fmt: skip
-        self.live.append(self.sequence)
-        ends = tuple(self._ends)
-        self.row = Row(sampling, seed, matcher, vocabulary=vocabulary, ends=ends, prompt=prompt)
+        row = Row(
+            sampling, seed, matcher, vocabulary=vocabulary, ends=self._ends, bans=request.bans,
+            prompt=prompt,
+        )  # fmt: skip
+        stretch = None
+        if self.rule is not None:
+            stretch = Stretch(self.rule, sampling)
+            row.bans = stretch.bans
+        self.main = Answer(self, sequence, row, text, stretch)
+        self.answers = {sequence: self.main}
+        self.live.append(sequence)
 
-    def sampling_row(self) -> Row:
-        """What the sampler must know now."""
-        if self.row.penalized:
-            sequence = self.sequence
-            self.row.answer = sequence.tokens[sequence.prompt : sequence.length]
-        return self.row
+    @property
+    def sequence(self) -> Sequence:
+        """Of the main branch."""
+        return self.main.sequence
 
-    def take(self, choice: Choice) -> bool:
-        """Go on by a token; True when the answer is complete.
-
-        Raises ConstraintError where the grammar does not know the token.
-        """
-        token, row = choice.token, self.row
-        self.first = self.first or perf_counter() - self.begun
-        if token in self._ends:
-            self._finish("stop")
-            return True
-        row.step += 1
-        if choice.logprobs is not None:
-            self._logprobs.append(choice.logprobs)
-        if row.matcher is not None:
-            row.matcher.advance(token)
-        self.sequence.append(token)
-        piece = self._text.push(token)
-        complete = row.matcher is not None and row.matcher.finished
-        if self._text.stopped or complete:
-            self._finish("stop", piece.ids, piece.text)
-        elif row.step >= self._room:
-            self._finish("length", piece.ids, piece.text)
-        else:
-            if piece.ids:
-                self.sink(Delta(piece.ids, piece.text, logprobs=self._release(len(piece.ids))))
-            return False
-        return True
-
-    def _finish(self, why: Finish, ids: tuple[int, ...] = (), text: str = "") -> None:
-        rest = self._text.finish()
-        ids, text = ids + rest.ids, text + rest.text
-        usage = self.usage(self.sequence.prompt, self.sequence.computed_in_all, self.row.step)
-        self.sink(Delta(ids, text, why, usage, self._release(len(ids))))
-
-    def _release(self, count: int) -> tuple[TokenLogprobs, ...]:
-        found = tuple(self._logprobs[:count])
-        del self._logprobs[:count]
+    def answer(self, sequence: Sequence, stretch: Stretch, parent: Answer) -> Answer:
+        """A new branch."""
+        row, text = self.row(sequence, stretch), self.text(stretch)
+        found = self.answers[sequence] = Answer(self, sequence, row, text, stretch, parent)
+        self.live.append(sequence)
         return found
+
+    def row(self, sequence: Sequence, stretch: Stretch) -> Row:
+        """What the sampler must know of a new stretch."""
+        sampling = stretch.own_sampling()
+        return Row(
+            sampling, sampling.seed or 0, ends=self._ends, bans=stretch.bans,
+            prompt=sequence.known.copy(),
+        )  # fmt: skip
+
+    def text(self, stretch: Stretch) -> TextStream:
+        """The text of a new stretch."""
+        return self._text.again(min_tokens=stretch.own_sampling().min_tokens)
+
+    def begin(self) -> None:
+        """A token has come: note when the first did."""
+        self.first = self.first or perf_counter() - self.begun
+
+    def usage_of(self, sequence: Sequence, output: int, *, main: bool) -> Usage:
+        """The account of a branch, up to now; the prompt is in the main branch's."""
+        if not main:
+            return self.usage(0, 0, output)
+        return self.usage(sequence.prompt, sequence.computed_in_all, output)
 
 
 class Scoring(Job):

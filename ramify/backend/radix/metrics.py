@@ -15,6 +15,9 @@ class Metrics:
     finished: int = 0  # requests
     cancelled: int = 0
     failed: int = 0
+    forks: int = 0
+    peak_live: int = 0  # the most slots that were in use by requests at once
+    peak_unfreed: int = 0  # the same, had branches held their KV until their request's end
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,9 @@ class Snapshot:
     finished: int
     cancelled: int
     failed: int
+    forks: int
+    peak_live: int
+    peak_unfreed: int
 
     @property
     def used(self) -> int:

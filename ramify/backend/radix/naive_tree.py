@@ -77,7 +77,9 @@ class NaiveTree:
             self.total -= len(node.tokens)
             self.nodes -= node.parent is not None
 
-    forget = release
+    def forget(self, leaf: Node, floor: int = 0) -> None:
+        """Free the path."""
+        self.release(leaf)
 
     def evict(self, count: int) -> int:
         """There is never anything to evict."""

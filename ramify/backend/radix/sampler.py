@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ramify.backend.contract import TokenLogprobs
+from ramify.backend.contract import NO_BANS, Bans, TokenLogprobs
 from ramify.backend.radix.slots import IntArray
 from ramify.errors import BackendError, ConstraintError
 from ramify.ir.sampling import Sampling
@@ -43,6 +43,7 @@ class Row:
     matcher: Matcher | None = None
     vocabulary: int = 0  # tokens that the matcher's mask speaks of
     ends: tuple[int, ...] = ()  # tokens that end the answer, banned before `min_tokens`
+    bans: Bans = NO_BANS
     step: int = 0  # tokens sampled so far
     prompt: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
     answer: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
@@ -58,6 +59,11 @@ class Row:
             and self.step >= s.min_tokens
             and not self.penalized
         )
+
+    @property
+    def banned(self) -> tuple[int, ...]:
+        """Tokens that must not come next."""
+        return self.bans.always if self.step else self.bans.always + self.bans.first
 
     @property
     def penalized(self) -> bool:
@@ -83,7 +89,11 @@ def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
         Choice(token) if ok else Choice(-1, error=no_numbers())
         for token, ok in zip(tokens, finite, strict=True)
     ]
-    rest = [i for i, row in enumerate(rows) if finite[i] and not row.plain]
+    rest = [
+        i
+        for i, row in enumerate(rows)
+        if finite[i] and not (row.plain and tokens[i] not in row.banned)
+    ]
     if rest:
         picked = _choose_by_rules(logits[rest].float(), [rows[i] for i in rest])
         for i, choice in zip(rest, picked, strict=True):
@@ -130,6 +140,8 @@ def _edit(score: Tensor, row: Row) -> BackendError | None:
         score.masked_fill_(torch.from_numpy(banned).to(score.device), float("-inf"))
     if row.ends and row.step < sampling.min_tokens:
         score[[i for i in row.ends if i < vocab]] = float("-inf")
+    if row.bans:
+        score[[i for i in row.banned if i < vocab]] = float("-inf")
     if row.matcher is not None and not bool((score > float("-inf")).any()):
         return ConstraintError(
             f"the constraint ends after {row.step} tokens, and min_tokens={sampling.min_tokens} "

@@ -47,13 +47,13 @@ class Scheduler:
         self._arrivals += 1
         self.waiting.push(sequence)
 
-    def remove(self, sequence: Sequence, *, keep: bool = True) -> None:
+    def remove(self, sequence: Sequence, *, keep: bool = True, floor: int = 0) -> None:
         """Take a sequence out, wherever it is, and free what it holds; see `Cache.retire`."""
         if sequence.leaf is None:
             self.waiting.remove(sequence)
         else:
             self.running.remove(sequence)
-            self.cache.retire(sequence, keep=keep)
+            self.cache.retire(sequence, keep=keep, floor=floor)
 
     def plan(self) -> list[Chunk]:
         """What to compute now; empty if there is nothing to do."""

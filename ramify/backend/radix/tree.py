@@ -134,14 +134,18 @@ class RadixTree:
             node = parent
         self._queue(node)
 
-    def forget(self, leaf: Node) -> None:
-        """Unlock a path and drop its end as far as no other sequence uses it."""
+    def forget(self, leaf: Node, floor: int = 0) -> None:
+        """Unlock a path and drop what lies behind its first `floor` tokens, as far as no other
+        sequence uses it."""
         self.release(leaf)
         node = leaf
         while node.parent is not None and node.refs == 0 and not node.children:
             parent = node.parent
-            if len(node.tokens):  # else it went when it was released
-                self._trim(node, 0)
+            keep = max(0, floor - node.start)
+            if keep < len(node.tokens):  # an empty one went when it was released
+                self._trim(node, keep)
+            if keep:
+                break
             node = parent
         self._queue(node)
 

@@ -99,7 +99,9 @@ def engine_for(
 
 def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any) -> Generation:
     """A job whose sink is a `Sunk`; greedy and without an end unless options say more."""
-    extra = {k: options.pop(k) for k in ("priority", "salt", "label") if k in options}
+    extra = {
+        k: options.pop(k) for k in ("priority", "salt", "label", "fork", "bans") if k in options
+    }
     sampling = Sampling(max_tokens=n, **{"ignore_end": True, **options})
     request = Request(prompt=TokenPrompt(tuple(ids)), sampling=sampling, **extra)
     return Generation(
