@@ -28,6 +28,7 @@ from ramify.backend.radix.metrics import Snapshot
 from ramify.backend.radix.options import RadixOptions
 from ramify.backend.radix.sampler import Matcher
 from ramify.backend.radix.setup import Parts, assemble
+from ramify.backend.radix.vectors import VectorKeys, check_vectors
 from ramify.backend.radix.worker import Channel, Worker
 from ramify.backend.render import Renderer
 from ramify.backend.stream import TextStream
@@ -46,10 +47,12 @@ _ABILITIES = Capabilities(
 )
 
 
-def _abilities(no_blocks: str) -> Capabilities:
-    if not no_blocks:
-        return _ABILITIES
-    return replace(_ABILITIES, parallel_blocks=False, lacks=(("parallel_blocks", no_blocks),))
+def _abilities(parts: Parts) -> Capabilities:
+    blocks, vectors = not parts.no_blocks, parts.vector_width > 0
+    lacks = [("parallel_blocks", parts.no_blocks)] if not blocks else []
+    if not vectors:
+        lacks.append(("embeddings_in", "its layers look tokens up again"))
+    return replace(_ABILITIES, parallel_blocks=blocks, embeddings_in=vectors, lacks=tuple(lacks))
 
 
 class RadixBackend:
@@ -63,11 +66,13 @@ class RadixBackend:
     def __init__(self, parts: Parts, options: RadixOptions, tokenizer: HFTokenizer) -> None:
         """Use `open`."""
         self.name = parts.name
-        self.capabilities = _abilities(parts.no_blocks)
+        self.capabilities = _abilities(parts)
         self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
         self.context = parts.context
         self.slots = parts.slots
         self._vocab = parts.engine.model.body.vocab
+        self._vector_width = parts.vector_width
+        self._vector_keys = VectorKeys()
         self._profile = parts.profile
         self._options = options
         self._tokenizer = tokenizer
@@ -102,7 +107,7 @@ class RadixBackend:
         text = TextStream(self._tokenizer, sampling.stop, tail, min_tokens=sampling.min_tokens)
         channel = Channel(self._worker)
         job = Generation(
-            request, channel.sink, text,
+            replace(request, prompt=self._vector_keys.keyed(prompt)), channel.sink, text,
             room=room, end_ids=self.renderer.end_ids,
             matcher=matcher, vocabulary=self._tokenizer.vocab_size,
             seed=next(self._seeds) if sampling.seed is None else sampling.seed,
@@ -131,7 +136,8 @@ class RadixBackend:
         self._room(request.prompt, length - 1, request.label)
         self._check_pool(length, request.label)
         channel = Channel(self._worker)
-        job = Scoring(request, channel.sink)
+        keyed = replace(request, prompt=self._vector_keys.keyed(request.prompt))
+        job = Scoring(keyed, channel.sink)
         self._check_blocks(job, request.prompt)
         found = await self._result(job, channel)
         assert isinstance(found, Scores)
@@ -141,7 +147,7 @@ class RadixBackend:
         self._room(prompt, len(prompt), "")
         self._check_pool(len(prompt), "")
         channel = Channel(self._worker)
-        job = Warming(self._readable(prompt), salt, 0.0, channel.sink)
+        job = Warming(self._vector_keys.keyed(self._readable(prompt)), salt, 0.0, channel.sink)
         self._check_blocks(job, prompt)
         found = await self._result(job, channel)
         assert isinstance(found, Usage)
@@ -191,6 +197,7 @@ class RadixBackend:
         if not prompt.ids:
             raise BackendError("the prompt is empty.", where=Where(node=label))
         self._check_ids(prompt.ids, label)
+        check_vectors(prompt, self._vector_width, self.name, label)
         if length >= self.context:
             raise PromptTooLongError(
                 f"the prompt has {length} tokens, and {self.name!r} has a context of "
@@ -211,7 +218,7 @@ class RadixBackend:
 
     def _readable(self, prompt: TokenPrompt) -> TokenPrompt:
         """The prompt, in order where the model cannot read blocks."""
-        return prompt if self.capabilities.parallel_blocks else TokenPrompt(prompt.ids)
+        return prompt if self.capabilities.parallel_blocks else replace(prompt, blocks=())
 
     def _check_blocks(self, job: Job, prompt: TokenPrompt) -> None:
         """Repaired blocks and the branches beside them take slots twice."""

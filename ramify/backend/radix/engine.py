@@ -16,6 +16,7 @@ from ramify.backend.radix.model import LanguageModel, Step
 from ramify.backend.radix.sampler import Choice, choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
+from ramify.backend.radix.vectors import Inserted
 from ramify.errors import BackendError
 
 
@@ -198,6 +199,7 @@ class Engine:
 def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
     """The rows of a step, and which of them give logits."""
     tokens, positions, slots, rows, spans, wanted = [], [], [], [], [], []
+    inserted = Inserted()
     offset = logits = 0
     for chunk in chunks:
         sequence, start, stop = chunk.sequence, chunk.start, chunk.stop
@@ -205,6 +207,8 @@ def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
         slots.append(sequence.slots[start:stop])
         positions.append(np.arange(start, stop))
         spans.append(Span(sequence.slots, start, stop, sequence.shift))
+        if sequence.job.vectors:
+            inserted.add(tokens[-1], sequence.job.vectors, offset)
         first = max(start, sequence.wanted)
         if first < stop:
             count = stop - first
@@ -215,6 +219,6 @@ def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
     none = np.empty(0, np.int64)
     step = Step(
         np.concatenate(tokens), np.concatenate(positions), np.concatenate(slots),
-        np.concatenate(rows) if rows else none, spans,
+        np.concatenate(rows) if rows else none, spans, inserted.arrays,
     )  # fmt: skip
     return step, wanted

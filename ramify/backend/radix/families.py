@@ -71,6 +71,15 @@ def context_of(config: Any) -> int:
     return limit
 
 
+def vector_width(model: Any) -> int:
+    """How wide the vectors are that a model takes in the place of tokens; 0 where it takes none."""
+    text = model.config.get_text_config(decoder=True)
+    if getattr(text, "hidden_size_per_layer_input", None):
+        return 0  # its layers look the tokens up again
+    width: int = model.get_input_embeddings().weight.shape[1]
+    return width
+
+
 def _refused(family: str, why: str) -> ModelLoadError:
     return ModelLoadError(
         f"the model family {family!r} cannot run in the radix engine: {why}.",

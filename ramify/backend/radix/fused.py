@@ -89,7 +89,7 @@ class FusedBody:
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
     ) -> Tensor:
         """See `Body`."""
-        hidden = self._embed[tokens]
+        hidden = step.insert(self._embed[tokens])
         cos, sin = self._cos[positions], self._sin[positions]
         for index, layer in enumerate(self._layers):
             out = self._attend(index, layer, hidden, cos, sin, step)

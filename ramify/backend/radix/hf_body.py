@@ -71,13 +71,17 @@ class HFBody:
         text = model.config.get_text_config(decoder=True)
         self.layers: int = text.num_hidden_layers
         self.vocab: int = text.vocab_size
+        self._embed = model.get_input_embeddings()
 
     def logits(
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
     ) -> Tensor:
         """See `Body`. Raises ModelLoadError where not every layer called our attention once."""
+        read = {"input_ids": tokens[None]}
+        if step.vectors is not None:
+            read = {"inputs_embeds": step.insert(self._embed(tokens))[None]}
         out = self.model(
-            input_ids=tokens[None],
+            **read,
             position_ids=positions[None],
             logits_to_keep=wanted,
             use_cache=False,

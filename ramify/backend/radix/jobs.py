@@ -21,6 +21,7 @@ from ramify.backend.radix.answer import Answer
 from ramify.backend.radix.sampler import Matcher, Row
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import IntArray
+from ramify.backend.radix.vectors import FloatArray, vectors_of
 from ramify.backend.stream import TextStream
 
 Sink = Callable[[Delta | Scores | Usage | BaseException], None]
@@ -42,6 +43,7 @@ class Job:
         self.begun = perf_counter()
         self.first = 0.0  # seconds to the first token
         self.live: list[Sequence] = []  # sequences that are waiting or running
+        self.vectors: dict[int, FloatArray] = {}  # that the prompt holds, by their numbers
 
     def usage(self, prompt: int, computed: int, output: int) -> Usage:
         """The account of this job, up to now."""
@@ -81,6 +83,7 @@ class Generation(Job):
             ends |= end_ids
         self._ends = tuple(ends if self.rule is None else ends | {self.rule.fork})
         self._text = text
+        self.vectors = vectors_of(request.prompt)
         prompt = token_array(request.prompt.ids)
         sequence = Sequence.of(
             self, prompt, limit=len(prompt) + room, prompt=len(prompt),
@@ -138,6 +141,7 @@ class Scoring(Job):
 
     def __init__(self, request: ScoreRequest, sink: Sink) -> None:
         super().__init__(request.priority, request.salt, request.label, sink)
+        self.vectors = vectors_of(request.prompt)
         self._prompt = len(request.prompt)
         self._targets: dict[Sequence, IntArray] = {}
         self._found: list[list[float]] = [[] for _ in request.continuations]
@@ -184,6 +188,7 @@ class Warming(Job):
 
     def __init__(self, prompt: TokenPrompt, salt: str, priority: float, sink: Sink) -> None:
         super().__init__(priority, salt, "", sink)
+        self.vectors = vectors_of(prompt)
         ids = token_array(prompt.ids)
         self.sequence = Sequence.of(
             self, ids, limit=len(ids), prompt=len(ids), wanted=len(ids), blocks=prompt.blocks

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ramify.backend.radix.attention.attend import kernel_for
@@ -27,6 +28,7 @@ class Step:
     slots: IntArray  # [T] where each row's KV goes
     wanted: IntArray  # [n] rows whose logits are wanted
     spans: list[Span]
+    vectors: tuple[IntArray, NDArray[np.float32]] | None = None  # rows [m] that read vectors [m, W]
 
 
 class Body(Protocol):
@@ -71,8 +73,13 @@ class LanguageModel:
         layout = StepLayout(build_layout(step.spans, pays=self._pays), self.device)
         slots = self._tensor(step.slots)
         context = StepContext(self.pool, layout, slots, self._kernel, self._turns(layout))
+        tokens = step.tokens
+        if step.vectors is not None:
+            tokens = np.maximum(tokens, 0)  # vectors have negative numbers: any token will do
+            rows, values = step.vectors
+            context.vectors = self._tensor(rows), torch.from_numpy(values).to(self.device)
         return self.body.logits(
-            self._tensor(step.tokens),
+            self._tensor(tokens),
             self._tensor(step.positions),
             self._tensor(step.wanted),
             context,

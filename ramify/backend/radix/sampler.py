@@ -157,8 +157,8 @@ def _penalize(score: Tensor, row: Row) -> None:
     """Make tokens that were there before less likely, in place on [V]."""
     sampling = row.sampling
     if sampling.repetition_penalty != 1:  # CTRL (arXiv:1909.05858): prompt and answer
-        seen = torch.from_numpy(np.unique(np.concatenate((row.prompt, row.answer))))
-        seen = seen.to(score.device)
+        read = np.unique(np.concatenate((row.prompt, row.answer)))
+        seen = torch.from_numpy(read[read >= 0]).to(score.device)  # below 0: vectors
         value, by = score[seen], sampling.repetition_penalty
         score[seen] = torch.where(value > 0, value / by, value * by)
     if len(row.answer):  # OpenAI's: answer only

@@ -20,6 +20,7 @@ from ramify.backend.contract import BlockSpan
 from ramify.backend.radix.blocks import Path, Run, before, lay_out
 from ramify.backend.radix.node import Node
 from ramify.backend.radix.slots import IntArray
+from ramify.backend.radix.vectors import FloatArray
 
 
 class Job(Protocol):
@@ -27,6 +28,7 @@ class Job(Protocol):
 
     priority: float
     salt: str
+    vectors: dict[int, FloatArray]  # what the negative numbers among the tokens stand for
 
 
 @dataclass(slots=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 from ramify.backend.contract import Profile
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.engine import Engine
-from ramify.backend.radix.families import context_of
+from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
 from ramify.backend.radix.fused import FusedBody, can_fuse
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
@@ -38,6 +38,7 @@ class Parts:
     folder: Path
     context: int
     slots: int
+    vector_width: int  # of vectors in prompts; 0 where the model takes none
     engine: Engine
     profile: Profile
     no_blocks: str  # why the model cannot read parallel blocks; empty where it can
@@ -58,6 +59,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     )  # fmt: skip
     context = context_of(config)
     profile = _first_guess(model, Profile(name=name, context=context, max_batch=options.max_batch))
+    width = vector_width(model)
     test = SelfTest(model, device)
     body: Body = HFBody(model)
     slot_bytes = test.run(body)
@@ -74,7 +76,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     rope, no_blocks = _rope(model, body, context, device)
     language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
     engine = Engine(language, scheduler)
-    return Parts(name, folder, context, slots, engine, profile, no_blocks, prepare)
+    return Parts(name, folder, context, slots, width, engine, profile, no_blocks, prepare)
 
 
 def _rope(

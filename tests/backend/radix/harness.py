@@ -19,11 +19,13 @@ from ramify.backend.radix.loading import load_model
 from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
+from ramify.backend.radix.vectors import VectorKeys
 from ramify.backend.stream import TextStream
 from ramify.ir.sampling import Sampling
 from tests.backend.radix.models import tiny
 
 CPU = torch.device("cpu")
+keyed = VectorKeys().keyed
 
 
 class NoText:
@@ -102,8 +104,9 @@ def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any
     extra = {
         k: options.pop(k) for k in ("priority", "salt", "label", "fork", "bans") if k in options
     }
+    prompt = keyed(TokenPrompt(tuple(ids), options.pop("blocks", ()), options.pop("vectors", ())))
     sampling = Sampling(max_tokens=n, **{"ignore_end": True, **options})
-    request = Request(prompt=TokenPrompt(tuple(ids)), sampling=sampling, **extra)
+    request = Request(prompt=prompt, sampling=sampling, **extra)
     return Generation(
         request, Sunk(), TextStream(NoText()), room=room, seed=sampling.seed or 0,
         end_ids=frozenset({2}),

@@ -22,7 +22,15 @@ class StepContext:
     slots: Tensor  # [T]
     kernel: Kernel
     turns: Turns | None = None  # of the layout's turned rows, where there are any
+    vectors: tuple[Tensor, Tensor] | None = None  # rows [m] and what they read [m, W]
     layers: list[int] = field(default_factory=list)  # layers that have attended, in order
+
+    def insert(self, embedded: Tensor) -> Tensor:
+        """The embedded tokens [T, W], with the step's vectors in their places."""
+        if self.vectors is None:
+            return embedded
+        rows, values = self.vectors
+        return embedded.index_copy(0, rows, values.to(embedded.dtype))
 
     def attend(
         self,
