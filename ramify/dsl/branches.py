@@ -9,7 +9,7 @@ from ramify.dsl.state import State
 from ramify.dsl.trace import Trace
 from ramify.dsl.value import Value
 from ramify.errors import ProgramError
-from ramify.ir import Block, First, Ref
+from ramify.ir import Block, First, JoinMode, Parallel, Ref
 
 
 class Branches(Sequence[State]):
@@ -106,6 +106,25 @@ class EachBranches:
 
 
 Joinable = Branches | EachBranches | State
+
+
+def joined(
+    state: State, branches: Joinable | Sequence[State], mode: JoinMode, repair: int
+) -> Parallel:
+    """What a join appends to a state. Raises ProgramError for what cannot be joined, or not so."""
+    if mode not in ("text", "kv"):
+        raise ProgramError(
+            f"mode={mode!r} is unknown.",
+            hint="Choose 'text' or 'kv'.",
+            where=state._trace.where(),
+        )
+    if repair < 0 or (repair and mode == "text"):
+        raise ProgramError(
+            f'repair={repair} is not allowed with mode="{mode}".',
+            hint='It is the number of tokens of each block to compute again, with mode="kv".',
+            where=state._trace.where(),
+        )
+    return Parallel(blocks_of(state, branches), mode, repair)
 
 
 def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block, ...] | Ref:

@@ -18,7 +18,6 @@ from ramify.ir import (
     Generate,
     JoinMode,
     Open,
-    Parallel,
     Prompt,
     Ref,
     Role,
@@ -269,21 +268,19 @@ class State:
 
         return each(self, items, body, limit)
 
-    def join(self, branches: Joinable | Sequence[State], mode: JoinMode = "text") -> State:
+    def join(
+        self, branches: Joinable | Sequence[State], mode: JoinMode = "text", *, repair: int = 0
+    ) -> State:
         """Append what the branches appended, in order.
 
         `mode="text"` is the ordinary prompt. `mode="kv"` makes them parallel blocks, which do not
-        see each other and are not computed again (plain text where the backend cannot).
+        see each other and are not computed again (plain text where the backend cannot). The first
+        `repair` tokens of each such block are computed again in sight of all that stands before
+        them, which brings the blocks nearer to the text.
         """
-        from ramify.dsl.branches import blocks_of
+        from ramify.dsl.branches import joined
 
-        if mode not in ("text", "kv"):
-            raise ProgramError(
-                f"mode={mode!r} is unknown.",
-                hint="Choose 'text' or 'kv'.",
-                where=self._trace.where(),
-            )
-        self._prompt = Prompt(self._prompt, Parallel(blocks_of(self, branches), mode))
+        self._prompt = Prompt(self._prompt, joined(self, branches, mode, repair))
         return self
 
     def as_branch(self) -> Branch:

@@ -87,6 +87,7 @@ def result_of(run: Run, task: Task, value: Operand, *, keep_plan: bool) -> Resul
         plan=join(run.plans) if keep_plan and run.plans else None,
         accounts=accounts_of(run) if keep_plan else {},
         notes=tuple(dict.fromkeys(run.notes)),
+        joins=tuple(run.joins),
     )
 
 

@@ -51,12 +51,17 @@ class Policy:
     `on_error`: "fail" cancels the whole run at the first error; "keep" lets everything that does
     not read a failed node finish, and reading a failed value raises; "best_effort" reads a failed
     value as empty text and leaves failed branches out of joins.
+
+    `compare_joins` asks every generation that reads parallel blocks once more with the same text in
+    order, and reports how far the answers agree in `result.joins`. It is for judging a program: it
+    costs what the parallel blocks save.
     """
 
     on_error: OnError = "fail"
     retry: Retry = field(default_factory=Retry)
     timeouts: Timeouts = field(default_factory=Timeouts)
     salt: str = ""
+    compare_joins: bool = False
     optimize: bool = True  # False is the naive twin: no pass changes anything
 
     def __post_init__(self) -> None:

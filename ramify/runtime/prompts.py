@@ -22,3 +22,11 @@ def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
             hint="The embedded engine ('radix:PATH') has it.",
         )
     return prompt
+
+
+def read_as_text(prompt: TokenPrompt, backend: Backend) -> str:
+    """What to say of a prompt whose joined blocks the backend reads as text; empty otherwise."""
+    if not prompt.blocks or backend.capabilities.parallel_blocks:
+        return ""
+    why = backend.capabilities.why_not("parallel_blocks")
+    return f"{backend.name} reads joined blocks as text" + (f": {why}" if why else "")

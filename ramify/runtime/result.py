@@ -10,6 +10,7 @@ from ramify.backend.contract import Usage
 from ramify.errors import RamifyError, UnknownVariableError, Where
 from ramify.ir import NodeId
 from ramify.planner import Account, Plan
+from ramify.runtime.agreement import JoinAgreement
 from ramify.runtime.outcome import text_of
 
 
@@ -34,6 +35,7 @@ class Result:
     plan: Plan | None = None
     accounts: Mapping[NodeId, Account] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    joins: tuple[JoinAgreement, ...] = ()  # see `Policy.compare_joins`
 
     @property
     def text(self) -> str:

@@ -17,6 +17,7 @@ from ramify.backend.rendering import Rendering
 from ramify.errors import NodeCancelledError, ProgramError, RamifyError
 from ramify.ir import First, Graph, Node, NodeId, Operand, Ref, refs_of
 from ramify.planner import Context, Options, Plan, plan, work_keys
+from ramify.runtime.agreement import JoinAgreement
 from ramify.runtime.events import Event, EventKind, Sink
 from ramify.runtime.guard import guarded, upstream_failure
 from ramify.runtime.outcome import Outcome, Outcomes
@@ -63,6 +64,7 @@ class Run:
         self.error: BaseException | None = None
         self.gate: Callable[[], Any] | None = None
         self.notes: list[str] = []  # what somebody should know who looks at the result only
+        self.joins: list[JoinAgreement] = []
         self._lost: set[NodeId] = set()  # failed or cancelled
         self.context = Context(
             profiles={name: backend.profile() for name, backend in backends.items()},

@@ -27,10 +27,11 @@ from ramify.ir import (
     Select,
     View,
 )
+from ramify.runtime.agreement import compare
 from ramify.runtime.choose import choose
 from ramify.runtime.fan import each, first
 from ramify.runtime.outcome import Outcome, text_of
-from ramify.runtime.prompts import rendered
+from ramify.runtime.prompts import read_as_text, rendered
 from ramify.runtime.user_code import user_code
 
 if TYPE_CHECKING:
@@ -94,9 +95,7 @@ async def _generate(run: Run, node: Generate) -> Outcome:
         )
     if node.sampling.seed is None and sampling.seed is not None:
         outcome.note = f"seed {sampling.seed}"
-    if prompt.blocks and not backend.capabilities.parallel_blocks:
-        outcome.note = f"{backend.name} reads joined blocks as text"
-    return outcome
+    return _noted(outcome, read_as_text(prompt, backend))
 
 
 def _seeded(sampling: Sampling, sample: int) -> Sampling:
@@ -129,6 +128,11 @@ async def _one_sample(
             if stream:
                 run.emit("delta", node, delta.text)
         last = delta
+    note = "cut at max_tokens" if last.finish == "length" else ""
+    if run.policy.compare_joins and prompt.blocks and backend.capabilities.parallel_blocks:
+        agreement = await compare(backend, request, tuple(ids))
+        run.joins.append(agreement)
+        note = f"{note}; {agreement}" if note else str(agreement)
     text = "".join(texts)
     value: Any = text
     if node.parse is not None:
@@ -139,8 +143,15 @@ async def _one_sample(
         ids=tuple(ids),
         tokenizer=backend.renderer.tokenizer.name,
         usage=last.usage or Usage(),
-        note="cut at max_tokens" if last.finish == "length" else "",
+        note=note,
     )
+
+
+def _noted(outcome: Outcome, more: str) -> Outcome:
+    """The outcome with something more to be said of it."""
+    if more:
+        outcome.note = f"{outcome.note}; {more}" if outcome.note else more
+    return outcome
 
 
 def _parsed(node: Generate, text: str, last: Delta) -> Any:
@@ -169,7 +180,7 @@ async def _select(run: Run, node: Select) -> Outcome:
         label=_label(run, node),
     )
     scores = ", ".join(f"{o}: {s:.3f}" for o, s in zip(node.options, chosen.scores, strict=True))
-    return Outcome(
+    outcome = Outcome(
         value=chosen.option,
         text=chosen.option,
         ids=chosen.ids,
@@ -177,6 +188,7 @@ async def _select(run: Run, node: Select) -> Outcome:
         usage=chosen.usage,
         note=scores,
     )
+    return _noted(outcome, read_as_text(prompt, backend))
 
 
 async def _score(run: Run, node: Score) -> Outcome:
@@ -191,7 +203,8 @@ async def _score(run: Run, node: Score) -> Outcome:
         salt=run.policy.salt,
         label=_label(run, node),
     )
-    return Outcome(value=list(chosen.scores), usage=chosen.usage)
+    outcome = Outcome(value=list(chosen.scores), usage=chosen.usage)
+    return _noted(outcome, read_as_text(prompt, backend))
 
 
 async def _view(run: Run, node: View) -> Outcome:

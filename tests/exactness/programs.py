@@ -18,6 +18,7 @@ _sampling = st.one_of(
     st.fixed_dictionaries({"temperature": st.just(0.8), "seed": st.integers(0, 3)}),
     st.fixed_dictionaries({"stop": st.sampled_from([["e"], [" "], ["th", "."]])}),
 )
+_joins = st.sampled_from([None, ("text", 0), ("kv", 0), ("kv", 2)])
 _gen = st.tuples(st.just("gen"), st.integers(1, 5), _sampling)
 _flat = st.one_of(
     st.tuples(st.just("text"), _words),
@@ -39,7 +40,7 @@ def scripts(*, depth: int = 2, failing: bool = False) -> st.SearchStrategy[Scrip
         return st.lists(flat, min_size=1, max_size=4)
     inner = scripts(depth=depth - 1, failing=failing)
     branchy = st.one_of(
-        st.tuples(st.just("fork"), st.lists(inner, min_size=1, max_size=3), st.booleans()),
+        st.tuples(st.just("fork"), st.lists(inner, min_size=1, max_size=3), _joins),
         st.tuples(st.just("each"), st.integers(0, 3), st.booleans(), inner),
         st.tuples(st.just("sub"), inner),
     )
@@ -85,7 +86,8 @@ class Build:
             for branch, inner in zip(branches, step[1], strict=True):
                 self.on(branch, inner)
             if step[2]:
-                s.join(branches)
+                mode, repair = step[2]
+                s.join(branches, mode, repair=repair)
         elif kind == "each":
             self._each(s, *step[1:])
         elif kind == "sub":

@@ -65,8 +65,12 @@ def lay_out(ids: IntArray, spans: Many[BlockSpan], salt: str) -> list[Path]:
     return [*writer.paths, Path(view.root, view.base, ids, tuple(view.runs))]
 
 
-def before(spans: Many[BlockSpan], stop: int) -> list[BlockSpan]:
-    """The spans as far as they lie before a position; what stands there or later is in no block."""
+def before(spans: Many[BlockSpan], stop: int, *, length: int) -> list[BlockSpan]:
+    """The spans of a prompt of `length` tokens, as far as they lie before a position: what stands
+    there or later is in no block. Raises BackendError for spans that leave the prompt."""
+    for span in spans:
+        if span.stop > length:
+            raise _crossing(span)
     return [replace(s, stop=min(s.stop, stop)) for s in spans if s.start < stop]
 
 

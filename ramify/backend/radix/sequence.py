@@ -70,7 +70,7 @@ class Sequence:
 
         Raises BackendError for blocks that are not nested.
         """
-        spans = before(blocks, wanted) if blocks else ()
+        spans = before(blocks, wanted, length=prompt) if blocks else ()
         *others, own = lay_out(tokens, spans, job.salt)
         supports: list[Sequence] = []
         for path in others:
