@@ -159,6 +159,7 @@ BELOW = {
     "retrieval": {"dsl", "planner", "runtime", "demo", "cli"},
     "planner": {"dsl", "runtime", "demo", "cli"},
     "runtime": {"dsl", "demo", "cli"},
+    "router": {"dsl", "planner", "runtime", "demo", "cli"},
     "dsl": {"demo", "cli"},
 }
 

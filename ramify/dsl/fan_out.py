@@ -18,14 +18,16 @@ from ramify.dsl.look import before_blocking
 from ramify.dsl.state import State
 from ramify.dsl.value import Value
 from ramify.errors import ProgramError
-from ramify.ir import Branch, Each
+from ramify.ir import Branch, Each, Ways
 from ramify.runtime.threads import start
 
 Body = Callable[..., Any]
 
 
-def each(state: State, items: Any, body: Body, limit: int | None) -> Branches | EachBranches:
-    """See State.each."""
+def each(
+    state: State, items: Any, body: Body, limit: int | None, ways: Ways | None = None
+) -> Branches | EachBranches:
+    """See State.each; with `ways`, the one branch is written in the way that is chosen."""
     trace = state._trace
     name = getattr(body, "__name__", "each").strip("<>")
     if limit is not None and limit < 1:
@@ -38,14 +40,17 @@ def each(state: State, items: Any, body: Body, limit: int | None) -> Branches | 
                 where=trace.where(),
             )
         items = list(items)
-    if not isinstance(items, (Value, EachBranches)) and not inspect.iscoroutinefunction(body):
+    known = not isinstance(items, (Value, EachBranches))
+    if known and ways is None and not inspect.iscoroutinefunction(body):
         states = _states(state, name, len(items[:limit]))
         trace_bodies(states, items[:limit], body)
         return Branches(state, states)
-    return _later(state, items, body, limit, name)
+    return _later(state, items, body, limit, name, ways)
 
 
-def _later(state: State, items: Any, body: Body, limit: int | None, name: str) -> EachBranches:
+def _later(
+    state: State, items: Any, body: Body, limit: int | None, name: str, ways: Ways | None
+) -> EachBranches:
     trace = state._trace
 
     def grow(known: Sequence[Any]) -> tuple[Branch, ...]:
@@ -74,6 +79,7 @@ def _later(state: State, items: Any, body: Body, limit: int | None, name: str) -
             start=fork_point._prompt,
             grow=agrow if inspect.iscoroutinefunction(body) else grow,
             limit=limit,
+            ways=ways,
         )
     )
     return EachBranches(trace, state, node_id, name)

@@ -37,6 +37,7 @@ from ramify.ir.prompt import (
 )
 from ramify.ir.sampling import GREEDY, SAMPLING_OPTIONS, Constraint, ConstraintKind, Sampling
 from ramify.ir.vectors import Vectors
+from ramify.ir.ways import Way, Ways
 
 __all__ = [
     "GREEDY",
@@ -75,5 +76,7 @@ __all__ = [
     "Text",
     "Vectors",
     "View",
+    "Way",
+    "Ways",
     "refs_of",
 ]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ramify.ir.prompt import Block, NodeId, Prompt, Ref
 from ramify.ir.sampling import GREEDY, Constraint, Sampling
+from ramify.ir.ways import Ways
 
 SelectMethod = Literal["normalized", "greedy", "likelihood"]
 
@@ -201,13 +202,14 @@ class Each(Node):
     """Dynamic fan-out: when `items` are known, `grow` traces one branch per item.
 
     Its value is the branches; a Ref path's first element names a variable of theirs and gives the
-    list of its values.
+    list of its values. With `ways`, the items are one Way, in which its one branch is written.
     """
 
     items: Operand
     start: Prompt  # what every branch begins with
     grow: Grow = field(repr=False)
     limit: int | None = None
+    ways: Ways | None = None
 
     def operands(self) -> Iterator[Operand]:
         yield self.items

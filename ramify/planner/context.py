@@ -23,6 +23,7 @@ class Context:
     failed or were cancelled are in `lost`: no equal work is merged with them. `count` gives the
     tokens of a text; only estimates call it, never the passes. `parallel_blocks` names the models
     whose backends keep joined branches as they are (None: all); others read them as text again.
+    `load` gives the sequences that a model is busy with beside this run's.
     """
 
     profiles: Mapping[str, Profile] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Context:
     lost: Collection[NodeId] = ()
     count: Callable[[str], int] = rough_count
     parallel_blocks: Collection[str] | None = None
+    load: Callable[[str], int] = lambda model: 0
 
     # The run's memory: a node planned later shares what was folded and merged before.
     planned: dict[NodeId, Node] = field(default_factory=dict)  # plan() fills it

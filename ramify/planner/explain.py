@@ -192,8 +192,11 @@ def _cached(part: Estimate | Account) -> str:
 
 
 def _passes(plan: Plan) -> list[str]:
+    # what may change the output is only worth a line where it had something to decide
+    shown = [note for note in plan.notes if note.text or note.legality != "lossy"]
+    wide = max([13, *(len(note.name) for note in shown)]) + 1
     lines = []
-    for note in plan.notes:
-        text = note.text or "nothing to do"
-        lines.append(f"{note.name:14}{note.legality:9}{short(text, WIDTH - 23)}")
+    for note in shown:
+        text = short(note.text or "nothing to do", WIDTH - wide - 9)
+        lines.append(f"{note.name:{wide}}{note.legality:9}{text}")
     return lines

@@ -14,6 +14,7 @@ from ramify.planner.context import Context
 from ramify.planner.drop_unused import drop_unused
 from ramify.planner.fold_text import fold_text
 from ramify.planner.merge_common import merge_common
+from ramify.planner.organize_output import organize_output
 from ramify.planner.passes import Pass, PassNote
 from ramify.planner.prioritize import prioritize
 
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from ramify.planner.estimate import Estimates
 
 PASSES: dict[str, Pass] = {
-    p.name: p for p in (drop_unused, merge_common, fold_text, prioritize)
+    p.name: p for p in (organize_output, drop_unused, merge_common, fold_text, prioritize)
 }
-DEFAULT_PASSES = tuple(PASSES)  # dropping comes first: nobody is merged with what will not run
+# what is decided comes first, then dropping: nobody is merged with what will not run
+DEFAULT_PASSES = tuple(PASSES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,9 @@ class Batch:
     async def _run(self, tasks: Iterable[Task], group: asyncio.TaskGroup) -> None:
         numbered = enumerate(tasks)
         while window := list(self._rows(islice(numbered, self.options.window))):
+            beside = min(len(window), self.options.concurrency) - 1
             for row in window:
+                row.run.beside = beside
                 row.work = group.create_task(self._drive(row))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_S):

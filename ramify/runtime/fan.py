@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ramify.errors import ProgramError, RamifyError
-from ramify.ir import Branch, Each, First, NodeId, Ref
+from ramify.ir import Branch, Each, First, NodeId, Ref, Way
+from ramify.planner.split import refusal
 from ramify.runtime.outcome import Branches, Outcome, text_of
 from ramify.runtime.user_code import user_code
 
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
 
 
 async def each(run: Run, node: Each) -> Outcome:
-    items = run.outcomes.operand(node.items)
+    items = _way(run, node) if node.ways is not None else run.outcomes.operand(node.items)
     if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
         raise ProgramError(
             f"each needs a list, but its value is {text_of(items)[:60]!r}.",
             hint="Generate a list: rf.gen(name, schema=list[str]).",
         )
     items = list(items)
-    note = ""
+    note = f"{items[0].name}: {items[0].reason}" if node.ways is not None else ""
     if node.limit is not None and len(items) > node.limit:
         note = f"{len(items)} items, the first {node.limit} are used"
         run.say(node, note)
@@ -37,6 +38,18 @@ async def each(run: Run, node: Each) -> Outcome:
         note = f"{len(failed)} of {len(branches)} branches failed and are left out"
         run.say(node, note)
     return Outcome(value=Branches(branches, tuple(range(len(branches)))), text="", note=note)
+
+
+def _way(run: Run, node: Each) -> list[Way]:
+    """The way in which an answer is written: what was planned, what the load allows by now, what
+    the router says."""
+    ways = node.ways
+    assert ways is not None
+    if ways.chosen is not None:
+        return [ways.chosen]
+    refused = refusal(ways, run.context.profile(ways.model), run.load(ways.model))
+    found: list[Way] = run.outcomes.operand(node.items)
+    return [refused] if refused is not None else found
 
 
 def _failure(run: Run, branch: Branch) -> RamifyError | None:

@@ -30,6 +30,7 @@ from ramify.ir import (
 from ramify.runtime.agreement import compare
 from ramify.runtime.choose import choose
 from ramify.runtime.fan import each, first
+from ramify.runtime.load import counted
 from ramify.runtime.outcome import Outcome, text_of
 from ramify.runtime.prompts import read_as_text, rendered
 from ramify.runtime.user_code import user_code
@@ -121,13 +122,14 @@ async def _one_sample(
     ids: list[int] = []
     texts: list[str] = []
     last = Delta()
-    async for delta in backend.generate(request):
-        ids += delta.ids
-        if delta.text:
-            texts.append(delta.text)
-            if stream:
-                run.emit("delta", node, delta.text)
-        last = delta
+    with counted(backend):
+        async for delta in backend.generate(request):
+            ids += delta.ids
+            if delta.text:
+                texts.append(delta.text)
+                if stream:
+                    run.emit("delta", node, delta.text)
+            last = delta
     note = "cut at max_tokens" if last.finish == "length" else ""
     if run.policy.compare_joins and prompt.blocks and backend.capabilities.parallel_blocks:
         agreement = await compare(backend, request, tuple(ids))

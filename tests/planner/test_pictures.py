@@ -142,5 +142,5 @@ def test_json() -> None:
     assert found["nodes"][1]["reads"] == [0]
     assert found["nodes"][1]["planned"]["prompt_tokens"] == 984
     assert found["nodes"][1]["happened"]["output_tokens"] == 72
-    assert found["passes"][0]["name"] == "drop_unused"
+    assert found["passes"][1]["name"] == "drop_unused"
     assert made.to_json()["nodes"][1]["happened"] is None

@@ -16,8 +16,9 @@ from tests.planner.report import planned, report
 def test_the_default_passes_are_exact() -> None:
     made = planned()
     assert [note.name for note in made.notes] == list(DEFAULT_PASSES)
-    assert {note.legality for note in made.notes} == {"exact"}
-    assert [note.changed for note in made.notes] == [1, 0, 1, 0]
+    lossy = {note.name for note in made.notes if note.legality != "exact"}
+    assert lossy == {"organize_output"}  # which touches only what the program gave it leave for
+    assert [note.changed for note in made.notes] == [0, 1, 0, 1, 0]
     assert "unused" not in [node.name for node in made.graph.nodes.values()]
     made.check()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ramify.dsl.operations import Gen
+from ramify.dsl.patterns.auto import auto_answer
 from ramify.dsl.patterns.skeleton_graph import graph_answer, organized_options
 from ramify.dsl.patterns.skeleton_of_thought import SkeletonOptions, skeleton_answer
 from ramify.dsl.value import Value
@@ -27,7 +28,11 @@ def graph(s: State, piece: Gen) -> Value:
     return graph_answer(s, organized_options(piece))
 
 
-WAYS: dict[str, Callable[[State, Gen], Value]] = {"skeleton": skeleton, "graph": graph}
+WAYS: dict[str, Callable[[State, Gen], Value]] = {
+    "skeleton": skeleton,
+    "graph": graph,
+    "auto": auto_answer,
+}
 
 
 def organized(s: State, piece: Gen) -> Value:

@@ -1,0 +1,1 @@
+"""Training the router of `organize="auto"`."""
