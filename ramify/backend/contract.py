@@ -115,6 +115,11 @@ class ScoreRequest:
                 f"prompt_from={start} is not allowed for a prompt of {len(self.prompt)} tokens.",
                 hint="The first token has no log-probability: nothing stands before it.",
             )
+        if start is not None and any(span.stop > start for span in self.prompt.vectors):
+            raise BackendError(
+                "vectors have no log-probabilities, and some stand behind prompt_from.",
+                hint="Name a later prompt_from.",
+            )
 
 
 @dataclass(frozen=True, slots=True)

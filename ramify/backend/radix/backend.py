@@ -40,6 +40,7 @@ _ABILITIES = Capabilities(
     priorities=True,
     constraints=frozenset({"regex", "schema", "grammar", "choices"}),
     scores=True,
+    prompt_logprobs=True,
     logprobs=True,
     parallel_blocks=True,
     token_bans=True,
@@ -223,7 +224,8 @@ class RadixBackend:
     def _check_blocks(self, job: Job, prompt: TokenPrompt) -> None:
         """Repaired blocks and the branches beside them take slots twice."""
         if prompt.blocks:
-            self._check_pool(max(map(self._demand, job.live), default=0), job.label)
+            sequences = (*job.live, *job.later)
+            self._check_pool(max(map(self._demand, sequences), default=0), job.label)
 
     def _check_pool(self, tokens: int, label: str) -> None:
         if tokens > self.slots:

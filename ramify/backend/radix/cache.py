@@ -169,6 +169,15 @@ class Cache:
         sequence.held = leaf.stop + len(rest)
         sequence.slots[sequence.base : sequence.held] = np.concatenate((path, rest))
 
+    def scored(self, sequence: Sequence, start: int) -> list[float]:
+        """The log-probabilities of known tokens from `start` on, as far as the tree has them."""
+        leaf = self.tree.lock(sequence.root, sequence.known.copy())
+        found = self.slots.logprobs[self.tree.path_slots(leaf)[start:]]
+        self.tree.release(leaf)
+        unknown = np.flatnonzero(np.isnan(found))
+        values: list[float] = found[: unknown[0] if len(unknown) else None].tolist()
+        return values
+
     def _take(self, count: int, before: IntArray) -> IntArray:
         if count > self.slots.free:
             self.tree.evict(count - self.slots.free)

@@ -47,9 +47,12 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Take a job in. Its prompt is not empty, and it fits the context and the pool."""
-        if isinstance(job, Scoring) and not job.live:
-            job.finish()
-            return
+        if isinstance(job, Scoring):
+            if job.own is not None and job.start is not None and not job.own.supports:
+                job.know(self.scheduler.cache.scored(job.own, job.start))
+            if not job.live:
+                job.finish()
+                return
         self.jobs[job] = None
         for sequence in job.live:
             self.scheduler.submit(sequence)
@@ -137,17 +140,23 @@ class Engine:
             self.metrics.finished += 1
 
     def _take_scores(self, job: Scoring, item: _Wanted, logits: Tensor) -> None:
-        chunk = item.chunk
-        targets = torch.from_numpy(job.targets(chunk.sequence, item.start, chunk.stop))
-        logits = logits.float()
-        chosen = logits.gather(1, targets.to(logits.device)[:, None])[:, 0]
-        found = chosen - logits.logsumexp(-1)
         if job not in self.jobs:
             return  # another of its sequences failed in this step
+        sequence, stop = item.chunk.sequence, item.chunk.stop
+        targets = torch.from_numpy(job.targets(sequence, item.start, stop)).to(logits.device)
+        logits = logits[: len(targets)].float()
+        found = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)
         if bool(torch.isnan(found).any()):
             self._fail(job, no_numbers())
-        elif job.take(chunk.sequence, found.tolist(), chunk.stop):
-            self._end(chunk.sequence)
+        elif job.take(sequence, found.tolist(), stop):
+            if sequence is job.own:
+                self.scheduler.cache.share_tail(sequence)
+                job.note(self.scheduler.cache.slots.logprobs)
+            job.live += job.later
+            for later in job.later:
+                self.scheduler.submit(later)
+            job.later = []
+            self._end(sequence)
             if not job.live:
                 job.finish()
                 self.metrics.finished += 1

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ramify.backend.contract import (
     Delta,
@@ -44,6 +45,7 @@ class Job:
         self.first = 0.0  # seconds to the first token
         self.live: list[Sequence] = []  # sequences that are waiting or running
         self.vectors: dict[int, FloatArray] = {}  # that the prompt holds, by their numbers
+        self.later: list[Sequence] = []  # sequences that come when others have ended
 
     def usage(self, prompt: int, computed: int, output: int) -> Usage:
         """The account of this job, up to now."""
@@ -136,51 +138,90 @@ class Generation(Job):
         return self.usage(sequence.prompt, sequence.computed_in_all, output)
 
 
+@dataclass(slots=True, eq=False)
+class Scored:
+    """The tokens behind `first` and later positions of a sequence, and their log-probabilities."""
+
+    targets: IntArray
+    first: int
+    found: list[float] = field(default_factory=list)
+
+
 class Scoring(Job):
-    """Log-probabilities of continuations: one sequence each, siblings below the prompt."""
+    """Log-probabilities of continuations: one sequence each, siblings below the prompt; and of the
+    prompt's own tokens, which come first, so that the continuations find the prompt computed."""
 
     def __init__(self, request: ScoreRequest, sink: Sink) -> None:
         super().__init__(request.priority, request.salt, request.label, sink)
         self.vectors = vectors_of(request.prompt)
         self._prompt = len(request.prompt)
-        self._targets: dict[Sequence, IntArray] = {}
-        self._found: list[list[float]] = [[] for _ in request.continuations]
-        self._index: dict[Sequence, int] = {}
+        self._scored: dict[Sequence, Scored] = {}
+        self._found = [Scored(token_array(ids), self._prompt - 1) for ids in request.continuations]
         self._computed = 0
-        for i, continuation in enumerate(request.continuations):
-            if not continuation:
-                continue
-            tokens = token_array(request.prompt.ids + continuation[:-1])
-            sequence = Sequence.of(
-                self, tokens, limit=len(tokens), prompt=self._prompt, wanted=self._prompt - 1,
-                blocks=request.prompt.blocks,
-            )  # fmt: skip
-            self._targets[sequence] = token_array(continuation)
-            self._index[sequence] = i
-            self.live.append(sequence)
+        self.start = request.prompt_from
+        self.own: Sequence | None = None
+        self._own = Scored(np.empty(0, np.int64), 0)
+        for ids, scored in zip(request.continuations, self._found, strict=True):
+            if ids:
+                tokens = token_array(request.prompt.ids + ids[:-1])
+                sequence = self._sequence(request, tokens, self._prompt - 1)
+                self._scored[sequence] = scored
+                self.live.append(sequence)
+        if self.start is not None and self.start < self._prompt:
+            tokens = token_array(request.prompt.ids)
+            self.own = self._sequence(request, tokens, self.start - 1)
+            self._own = Scored(tokens[self.start :], self.start - 1)
+            self._scored[self.own] = self._own
+            self.later, self.live = self.live, [self.own]
+        # Each continuation computes the last prompt token for itself: it counts once.
+        self._once = int(self.own is None or bool(self.later))
+
+    def _sequence(self, request: ScoreRequest, tokens: IntArray, wanted: int) -> Sequence:
+        return Sequence.of(
+            self, tokens, limit=len(tokens), prompt=self._prompt, wanted=wanted,
+            blocks=request.prompt.blocks,
+        )  # fmt: skip
+
+    def know(self, values: list[float]) -> None:
+        """The first log-probabilities of the prompt's own tokens are known already."""
+        assert self.own is not None
+        values = values[: len(self._own.targets)]
+        self._own.found = values
+        self.own.wanted += len(values)
+        if len(values) == len(self._own.targets):
+            self.live, self.later = self.later, []
 
     def targets(self, sequence: Sequence, start: int, stop: int) -> IntArray:
-        """The tokens that follow positions `start..stop-1`."""
-        first = self._prompt - 1
-        return self._targets[sequence][start - first : stop - first]
+        """The tokens that follow positions `start..stop-1`, as far as they are asked for."""
+        scored = self._scored[sequence]
+        return scored.targets[start - scored.first : stop - scored.first]
 
     def take(self, sequence: Sequence, logprobs: list[float], stop: int) -> bool:
         """Note the scores of rows up to `stop`; True when the sequence is complete."""
-        found = self._found[self._index[sequence]]
-        found.extend(logprobs)
+        scored = self._scored[sequence]
+        scored.found.extend(logprobs)
         sequence.wanted = stop
-        if len(found) < len(self._targets[sequence]):
+        if len(scored.found) < len(scored.targets):
             return False
-        self._computed += max(0, sequence.computed_in_all - 1)
+        computed = sequence.computed_in_all
+        if sequence is self.own:
+            self._computed, self._once = computed, 0
+        else:
+            self._computed += max(0, computed - 1)
         return True
+
+    def note(self, logprobs: NDArray[np.float32]) -> None:
+        """Write what was found of the prompt into the slots of its tokens, which the tree holds."""
+        assert self.own is not None and self.start is not None
+        slots = self.own.slots[self.start : self.own.shared]
+        logprobs[slots] = self._own.found[: len(slots)]
 
     def finish(self) -> None:
         """Give out the scores."""
-        read = sum(map(len, self._found))
-        # Each sequence computes the last prompt token for itself; it counts once.
-        usage = self.usage(self._prompt, self._computed + 1, 0)
-        usage = usage + Usage(prompt_tokens=read)
-        self.sink(Scores(tuple(map(tuple, self._found)), usage))
+        read = sum(len(scored.targets) for scored in self._found)
+        usage = self.usage(self._prompt, self._computed + self._once, 0) + Usage(prompt_tokens=read)
+        found = tuple(tuple(scored.found) for scored in self._found)
+        self.sink(Scores(found, usage, tuple(self._own.found)))
 
 
 class Warming(Job):

@@ -15,6 +15,8 @@ from ramify.backend.radix.node import Node
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.waiting import WaitingQueue
 
+LOGITS = 256  # rows of prompts in one step that give logits: each is as wide as the vocabulary
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -39,6 +41,7 @@ class Scheduler:
         self.preempted = 0
         self.max_batch = max_batch
         self.budget = max(budget, max_batch)
+        self._logits = LOGITS
         self._arrivals = 0
 
     def submit(self, sequence: Sequence) -> None:
@@ -58,6 +61,7 @@ class Scheduler:
     def plan(self) -> list[Chunk]:
         """What to compute now; empty if there is nothing to do."""
         self.step += 1
+        self._logits = LOGITS
         self._admit()
         self.running.sort(key=lambda s: self.waiting.rank(s, self.step))
         chunks, prefills = self._decodes()
@@ -124,9 +128,7 @@ class Scheduler:
         self.preempted += 1
         self.waiting.push(sequence)
 
-    def _prefills(
-        self, sequence: Sequence, budget: int, scheduled: dict[int, int]
-    ) -> list[Chunk]:
+    def _prefills(self, sequence: Sequence, budget: int, scheduled: dict[int, int]) -> list[Chunk]:
         """The next chunks of a prompt: of its supports, and its own where these get to their end
         in this step; a support that reads others waits for them likewise."""
         if sequence.ready or not sequence.supports:
@@ -166,7 +168,9 @@ class Scheduler:
             chunk.fills.append((node, stop - node.start))
             if stop < node.stop:
                 return chunk
-        stop = min(sequence.length, sequence.done + budget)
+        first = max(sequence.done, sequence.wanted)  # of the rows whose logits are wanted
+        stop = min(sequence.length, sequence.done + budget, first + self._logits)
+        self._logits -= max(0, stop - first)
         if stop > sequence.done:
             chunk.start = chunk.start if chunk.fills else sequence.done
             chunk.stop = stop

@@ -79,9 +79,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     return Parts(name, folder, context, slots, width, engine, profile, no_blocks, prepare)
 
 
-def _rope(
-    model: Any, body: Body, context: int, device: torch.device
-) -> tuple[Rope | None, str]:
+def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[Rope | None, str]:
     try:
         return find_rope(model, body, context=context, device=device), ""
     except CapabilityError as error:

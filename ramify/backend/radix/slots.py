@@ -35,6 +35,8 @@ class SlotAllocator:
         self._length = {0: capacity} if capacity else {}  # start -> length
         self._start = {capacity: 0} if capacity else {}  # stop -> start
         self._used = np.zeros(capacity, np.bool_)
+        # Log-probability of the token in a slot, after those before it; NaN where nobody asked.
+        self.logprobs = np.full(capacity, np.nan, np.float32)
 
     @property
     def used(self) -> int:
@@ -58,6 +60,7 @@ class SlotAllocator:
             count -= length
         slots = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else NO_SLOTS
         self._used[slots] = True
+        self.logprobs[slots] = np.nan
         self.free -= len(slots)
         return slots
 

@@ -122,6 +122,8 @@ class Oracle:
 def inside(inner: BlockSpan, outer: BlockSpan) -> bool:
     """Whether a span lies within another one, not beside it."""
     lies = outer.start <= inner.start and inner.stop <= outer.stop
-    return lies and inner.group != outer.group and (
-        (inner.start, inner.stop) != (outer.start, outer.stop) or inner.group > outer.group
+    return (
+        lies
+        and inner.group != outer.group
+        and ((inner.start, inner.stop) != (outer.start, outer.stop) or inner.group > outer.group)
     )

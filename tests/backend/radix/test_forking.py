@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ramify.backend.collect import Collected, collect
-from ramify.backend.contract import ForkRule, Request, TokenPrompt
+from ramify.backend.contract import BlockSpan, ForkRule, Request, TokenPrompt
 from ramify.backend.fork_lowering import generate_forking
 from ramify.backend.radix import RadixBackend
 from ramify.errors import BackendDiedError, BackendError
@@ -82,6 +83,8 @@ def test_the_engine_forks_as_the_lowering_does(
         repetition_penalty=draw(st.sampled_from([1.0, 1.2])),
         stop=draw(st.sampled_from([(), ("e", "th")])), ignore_end=draw(st.booleans()),
     )  # fmt: skip
+    blocks = draw(st.sampled_from([(), (), (BlockSpan(5, 15, 0), BlockSpan(15, 25, 0))]))
+    request = replace(request, prompt=TokenPrompt(prompt, blocks))
 
     async def grow(backend: Any, times: int = 1) -> list[Collected]:
         asked = (collect(generate_forking(backend, request)) for _ in range(times))
