@@ -7,8 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from ramify.backend.radix.eviction import Order
 from ramify.backend.radix.naive_tree import NaiveTree
-from ramify.backend.radix.node import Node, Policy, common_length, least_recently_used
+from ramify.backend.radix.node import Node, common_length
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
@@ -27,8 +28,9 @@ class Tree(Protocol):
     def evictable(self) -> int: ...
     def lookup(self, salt: str, tokens: IntArray) -> int: ...
     def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node: ...
+    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]: ...
     def extend(
-        self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False
+        self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
     ) -> Node: ...
     def commit(self, leaf: Node, tokens: IntArray, slots: IntArray) -> Node: ...
     def path_slots(self, leaf: Node) -> IntArray: ...
@@ -43,11 +45,9 @@ class Tree(Protocol):
 class Cache:
     """Gives sequences their slots and takes them back. `shared=False` is the naive twin."""
 
-    def __init__(
-        self, capacity: int, *, shared: bool = True, policy: Policy = least_recently_used
-    ) -> None:
+    def __init__(self, capacity: int, *, shared: bool = True, order: Order | None = None) -> None:
         self.slots = SlotAllocator(capacity)
-        self.tree: Tree = RadixTree(self.slots, policy) if shared else NaiveTree(self.slots)
+        self.tree: Tree = RadixTree(self.slots, order) if shared else NaiveTree(self.slots)
         self._shared = shared
         self.asked = 0  # tokens that were looked for in the tree
         self.hits = 0  # of them: found
@@ -110,9 +110,12 @@ class Cache:
         known, base = leaf.stop, path.base
         own = self.tree.path_slots(leaf)
         slots = self._take(path.length - known + spare, own)
-        new = path.sharable - known
-        if new:
-            leaf = self.tree.extend(leaf, path.tokens[known : path.sharable].copy(), slots[:new])
+        before, uses = self.tree.admitted(leaf, path.keys)
+        cut = min(max(base + before, known), path.sharable)
+        for start, stop, times in ((known, cut, uses), (cut, path.sharable, 1)):
+            if stop > start:  # what was here once, and was evicted, has been used more often
+                new = slots[start - known : stop - known]
+                leaf = self.tree.extend(leaf, path.tokens[start:stop].copy(), new, uses=times)
         path.slots = np.empty(path.limit, np.int64)
         for run in path.runs:
             end = run.at + run.stop - run.start

@@ -40,7 +40,13 @@ class NaiveTree:
         self._paths[id(root)] = root
         return root
 
-    def extend(self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False) -> Node:
+    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]:
+        """It remembers nothing."""
+        return 0, 1
+
+    def extend(
+        self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
+    ) -> Node:
         """Put tokens below a locked node; the lock moves to what is returned."""
         del self._paths[id(leaf)]
         node = Node(tokens, slots, leaf, leaf.salt, leaf.stop, refs=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +21,9 @@ class Node:
     start: int = 0  # position of the first token
     computed: int = 0  # tokens whose KV is there; the rest is being computed
     refs: int = 0  # sequences whose path goes through this node
-    last_use: int = 0
-    queued: bool = False  # has an entry in the heap of evictable nodes
+    last_use: int = 0  # on the tree's clock
+    uses: int = 1  # how often its tokens came while no other sequence had them
+    queued: int = 0  # number of its entry in the order of eviction; 0: it has none
     children: dict[int, Node] = field(default_factory=dict)
 
     @property
@@ -35,16 +35,6 @@ class Node:
     def ready(self) -> bool:
         """Whether all of its KV is there."""
         return self.computed == len(self.tokens)
-
-
-# The node of the smallest value is evicted first. A value that has changed since the node became
-# evictable is noticed when its turn comes.
-Policy = Callable[[Node], float]
-
-
-def least_recently_used(node: Node) -> float:
-    """The default policy."""
-    return node.last_use
 
 
 def common_length(a: IntArray, b: IntArray) -> int:

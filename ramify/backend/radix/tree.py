@@ -7,24 +7,24 @@ SGLang's (arXiv:2312.07104). Nothing here runs per token in Python, and nothing 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 
 import numpy as np
 
-from ramify.backend.radix.node import Node, Policy, common_length, least_recently_used
+from ramify.backend.radix.eviction import HeapOrder, Order, evictable, least_recently_used
+from ramify.backend.radix.node import Node, common_length
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 
 
 class RadixTree:
     """Shares KV among all sequences of one salt; holds what is not in use until it is evicted."""
 
-    def __init__(self, slots: SlotAllocator, policy: Policy = least_recently_used) -> None:
+    def __init__(self, slots: SlotAllocator, order: Order | None = None) -> None:
+        """`order` of eviction; without one it is that of least recent use."""
         self._slots = slots
-        self._policy = policy
+        self._order = HeapOrder(least_recently_used) if order is None else order
         self._roots: dict[str, Node] = {}
-        self._heap: list[tuple[float, int, Node]] = []
-        self._tick = 0
+        self._tick = 0  # a clock that goes with every use, and by all tokens of one admitted
         self.nodes = 0
         self.total = 0  # tokens in the tree
         self.locked = 0  # tokens on the path of some sequence
@@ -53,18 +53,32 @@ class RadixTree:
         self._add_ref(node)
         return node
 
-    def extend(self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False) -> Node:
+    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]:
+        """Tell the order of eviction that a sequence with these tokens has come, of which the path
+        to `leaf` is locked; see `Order.seen`."""
+        self._tick += len(tokens)
+        node: Node | None = leaf
+        while node is not None:
+            node.uses += node.refs == 1
+            node = node.parent
+        return self._order.seen(leaf.salt, tokens, self._tick)
+
+    def extend(
+        self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
+    ) -> Node:
         """Put tokens below a node that the caller has locked; the lock moves to what is returned.
 
         None of the node's children may begin with the first token.
         """
         alone = leaf.refs == 1 and not leaf.children and leaf.ready and leaf.parent is not None
-        if alone:  # a chat that goes on stays one node
+        if alone and leaf.uses == uses:  # a chat that goes on stays one node
             leaf.tokens = np.concatenate((leaf.tokens, tokens))
             leaf.slots = np.concatenate((leaf.slots, slots))
             node = leaf
         else:
-            node = Node(tokens, slots, leaf, leaf.salt, leaf.stop, refs=1, last_use=self._tick)
+            node = Node(
+                tokens, slots, leaf, leaf.salt, leaf.stop, refs=1, last_use=self._tick, uses=uses
+            )
             leaf.children[int(tokens[0])] = node
             self.nodes += 1
         self.total += len(tokens)
@@ -151,16 +165,14 @@ class RadixTree:
 
     def evict(self, count: int) -> int:
         """Free at least `count` slots of unused tokens, ends of leaves first; returns how many."""
-        freed = 0
-        while freed < count and self._heap:
-            key, _, node = heapq.heappop(self._heap)
-            node.queued = False
-            if node.refs or node.children or not len(node.tokens):
-                continue  # in use again, or gone
-            if key != self._policy(node):
-                self._queue(node)
-                continue
+        freed, grain = 0, self._order.grain
+        while freed < count:
+            node = self._order.pop(self._tick)
+            if node is None:
+                break
             drop = min(len(node.tokens), count - freed)
+            if grain is not None:
+                drop = min(drop, (node.stop - 1) % grain + 1)
             parent = node.parent
             assert parent is not None
             self._trim(node, len(node.tokens) - drop)
@@ -205,6 +217,7 @@ class RadixTree:
         upper = Node(
             node.tokens[:at].copy(), node.slots[:at].copy(), node.parent, node.salt, node.start,
             computed=min(node.computed, at), refs=node.refs, last_use=node.last_use,
+            uses=node.uses,
         )  # fmt: skip
         assert node.parent is not None
         node.parent.children[int(upper.tokens[0])] = upper
@@ -231,14 +244,11 @@ class RadixTree:
 
     def _queue(self, node: Node) -> None:
         """Make a node evictable if it is an unused leaf; an unused empty root goes at once."""
-        if node.refs or node.children:
-            return
         if node.parent is None:
-            self._roots.pop(node.salt, None)
-        elif len(node.tokens) and not node.queued:
-            node.queued = True
-            self._tick += 1
-            heapq.heappush(self._heap, (self._policy(node), self._tick, node))
+            if not node.refs and not node.children:
+                self._roots.pop(node.salt, None)
+        elif evictable(node):
+            self._order.push(node)
 
     def check(self, leaves: Iterable[Node]) -> None:
         """Raise AssertionError where the tree breaks an invariant.
@@ -251,7 +261,7 @@ class RadixTree:
             while node is not None:
                 refs[id(node)] = refs.get(id(node), 0) + 1
                 node = node.parent
-        queued = {id(node) for _, _, node in self._heap if node.queued}
+        queued = {id(node) for node in self._order}
         total = locked = nodes = 0
         slots: list[IntArray] = [NO_SLOTS]
         todo = list(self._roots.values())

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from ramify.backend.radix.eviction import HeapOrder
 from ramify.backend.radix.node import Node
 from ramify.backend.radix.slots import SlotAllocator
 from ramify.backend.radix.tree import RadixTree
@@ -123,7 +124,7 @@ def test_depth_does_not_matter() -> None:
 
 
 def test_the_policy_can_be_replaced() -> None:
-    tree = RadixTree(SlotAllocator(100), policy=lambda node: -node.stop)  # longest path first
+    tree = RadixTree(SlotAllocator(100), HeapOrder(lambda node: -node.stop))  # longest path first
     tree.release(put(tree, "longer text"))
     tree.release(put(tree, "short"))
     tree.evict(8)
