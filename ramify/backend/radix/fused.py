@@ -126,10 +126,6 @@ def _norm(module: Any) -> _Norm:
 
 def _fuse(layer: Any, config: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    if config.model_type == "mistral":
-        window = config.sliding_window
-    else:
-        window = getattr(attention, "sliding_window", None)
     normed = hasattr(attention, "q_norm")
     return _Layer(
         before_attention=_norm(layer.input_layernorm),
@@ -141,5 +137,12 @@ def _fuse(layer: Any, config: Any) -> _Layer:
         gate_up=Linear(mlp.gate_proj, mlp.up_proj),
         down=Linear(mlp.down_proj),
         scale=attention.scaling,
-        window=window,
+        window=window_of(layer, config),
     )
+
+
+def window_of(layer: Any, config: Any) -> int | None:
+    """The sliding window of a layer."""
+    if config.model_type == "mistral":
+        return config.sliding_window  # type: ignore[no-any-return]
+    return getattr(layer.self_attn, "sliding_window", None)

@@ -29,6 +29,7 @@ class RadixOptions:
     seed: int = 0  # of requests with a temperature and no seed
     cache: bool = True  # False: nothing is shared; the naive twin, for comparison
     fused: bool = True  # False: transformers' own modules, also where we have faster ones
+    native: bool = True  # False: torch's operators only, nothing that a compiler builds
     remote_code: bool = False  # run Python code from the model's folder
     name: str | None = None  # None: the folder's
 

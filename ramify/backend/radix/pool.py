@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -20,18 +22,24 @@ class KVPool:
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store key and value `[T, heads, size]`; returns all keys and values of the layer."""
-        held = self._layers.get(layer)
-        if held is None:
-            held = self._empty(key), self._empty(value)
-            self._layers[layer] = held
-        keys, values = held
+        keys, values = held = self.layer(layer, key.shape[1:], value.shape[1:], key.dtype)
         keys.index_copy_(0, slots, key)
         values.index_copy_(0, slots, value)
         return held
 
-    def _empty(self, like: Tensor) -> Tensor:
-        shape = (self.slots, *like.shape[1:])
-        return torch.empty(shape, dtype=like.dtype, device=self.device)
+    def layer(
+        self, layer: int, key: Sequence[int], value: Sequence[int], dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """All keys and values of a layer, made on first use; of one slot they are `key` and
+        `value` (heads, size)."""
+        held = self._layers.get(layer)
+        if held is None:
+            held = self._empty(key, dtype), self._empty(value, dtype)
+            self._layers[layer] = held
+        return held
+
+    def _empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        return torch.empty((self.slots, *shape), dtype=dtype, device=self.device)
 
     @property
     def slot_bytes(self) -> int:

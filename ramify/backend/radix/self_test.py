@@ -28,7 +28,10 @@ class SelfTest:
         tokens = (np.arange(_PREFIX + 2 * _BRANCH) * 7919 + 11) % vocab
         self._prefix, self._branches = tokens[:_PREFIX], tokens[_PREFIX:].reshape(2, _BRANCH)
         batch = np.stack([np.concatenate((self._prefix, branch)) for branch in self._branches])
-        self._want = _plain_logits(model, batch, device)[:, _PREFIX:].flatten(0, 1).float()
+        logits = _plain_logits(model, batch, device)[:, _PREFIX:].flatten(0, 1)
+        # in bfloat16 the model's own rounding is the larger part of the difference
+        self._limit = 1e-3 if logits.dtype == torch.float32 else 0.2
+        self._want = logits.float()
 
     def run(self, body: Body) -> int:
         """Compare a body; returns the bytes of KV of one slot.
@@ -46,11 +49,10 @@ class SelfTest:
         step = Step(self._branches.reshape(-1), np.tile(at, 2), np.concatenate(own), every, spans)
         got = ours.forward(step)
         error = float((got.float() - self._want).norm() / self._want.norm())
-        limit = 1e-3 if got.dtype == torch.float32 else 0.1
-        if not error < limit:
+        if not error < self._limit:
             raise ModelLoadError(
                 f"the logits of {self._name} in the radix engine are off by {error:.2g} "
-                f"(relative; allowed is {limit}).",
+                f"(relative; allowed is {self._limit}).",
                 hint="The family's attention has a meaning that the engine does not know.",
             )
         return pool.slot_bytes

@@ -19,6 +19,8 @@ from ramify.backend.radix.fused import FusedBody, can_fuse
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.loading import find_folder, load_model
 from ramify.backend.radix.model import Body, LanguageModel
+from ramify.backend.radix.native.body import NativeBody, can_run
+from ramify.backend.radix.native.build import try_library
 from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope
@@ -63,8 +65,12 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     test = SelfTest(model, device)
     body: Body = HFBody(model)
     slot_bytes = test.run(body)
+    rope, no_blocks = _rope(model, body, context, device)
     if options.fused and can_fuse(model):
-        body = FusedBody(model, context=context)
+        if options.native and can_run(model) and try_library() is not None:
+            body = NativeBody(model, context=context)
+        else:
+            body = FusedBody(model, context=context)
         test.run(body)
     slots = pool_slots(
         options, slot_bytes=slot_bytes, context=context, free_bytes=partial(_free_bytes, device)
@@ -73,7 +79,6 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         Cache(slots, shared=options.cache),
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
-    rope, no_blocks = _rope(model, body, context, device)
     language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
     engine = Engine(language, scheduler)
     return Parts(name, folder, context, slots, width, engine, profile, no_blocks, prepare)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
+import pytest
 import torch
 
 from ramify.backend.contract import Delta, Request, Scores, TokenPrompt, Usage
@@ -17,6 +18,8 @@ from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.jobs import Generation
 from ramify.backend.radix.loading import load_model
 from ramify.backend.radix.model import Body, LanguageModel
+from ramify.backend.radix.native.body import NativeBody
+from ramify.backend.radix.native.build import NoLibraryError, library
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.radix.vectors import VectorKeys
@@ -68,11 +71,25 @@ def load(family: str) -> Any:
     )[0]
 
 
+Fused = bool | Literal["native"]
+
+
 @functools.cache
-def body(family: str, *, fused: bool = False) -> Body:
-    """A body for the model of a family."""
+def body(family: str, *, fused: Fused = False) -> Body:
+    """A body for the model of a family; "native" skips the test where nothing can be compiled."""
+    if fused == "native":
+        need_compiler()
+        return NativeBody(load(family), context=512)
     model = load(family)
     return FusedBody(model, context=512) if fused else HFBody(model)
+
+
+def need_compiler() -> None:
+    """Skip the test where there is no compiled library."""
+    try:
+        library()
+    except NoLibraryError as error:
+        pytest.skip(f"no compiled kernels here: {error}")
 
 
 @functools.cache
@@ -90,7 +107,7 @@ def engine_for(
     *,
     cache: bool = True,
     pays: int = 16,
-    fused: bool = False,
+    fused: Fused = False,
     **options: Any,
 ) -> Engine:
     """An engine over a family's tiny model; `pays` is small so that sharing is exercised."""

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from ramify.backend.contract import ScoreRequest, TokenPrompt
 from ramify.backend.radix.jobs import Generation, Scoring, Warming
-from tests.backend.radix.harness import Sunk, engine_for, generation, greedy, run
+from tests.backend.radix.harness import Fused, Sunk, engine_for, generation, greedy, run
 from tests.backend.radix.models import FAMILIES, FEW, VOCAB
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
+HOW: tuple[Fused, ...] = (True, "native")
 
 
 def prompts(seed: int, count: int = 8) -> list[tuple[int, ...]]:
@@ -52,10 +53,10 @@ def answers(engine, asked, *, n=12, order=0, **options):  # type: ignore[no-unty
     [
         *((f, False, True) for f in FAMILIES),
         *((f, False, False) for f in FEW),
-        *((f, True, cache) for f in FUSED for cache in (True, False)),
+        *((f, how, cache) for f in FUSED for how in HOW for cache in (True, False)),
     ],
 )
-def test_greedy_answers_are_those_of_generate(family: str, fused: bool, cache: bool) -> None:
+def test_greedy_answers_are_those_of_generate(family: str, fused: Fused, cache: bool) -> None:
     asked = prompts(1)
     engine = engine_for(family, cache=cache, fused=fused, budget=37, max_batch=6)
     assert answers(engine, asked) == [greedy(family, p, 12) for p in asked]
@@ -154,7 +155,8 @@ def test_whatever_happens_the_answers_are_those_of_generate(data: st.DataObject)
     """Random arrivals, cancellations, pools, budgets; scores and warm prefixes among them."""
     draw = data.draw
     engine = engine_for(
-        "llama", slots=draw(st.integers(90, 300)), cache=draw(st.booleans()), fused=True,
+        "llama", slots=draw(st.integers(90, 300)), cache=draw(st.booleans()),
+        fused=draw(st.sampled_from([True, "native"])),
         budget=draw(st.integers(1, 60)), max_batch=draw(st.integers(1, 6)),
         patience=draw(st.sampled_from([0, 20, 1000])),
     )  # fmt: skip

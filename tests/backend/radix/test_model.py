@@ -11,11 +11,11 @@ import torch
 from ramify.backend.radix.layout import Span
 from ramify.backend.radix.model import LanguageModel, Step
 from ramify.backend.radix.pool import KVPool
-from tests.backend.radix.harness import CPU, body, plain
+from tests.backend.radix.harness import CPU, Fused, body, plain
 from tests.backend.radix.models import FAMILIES, VOCAB, tiny
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
-ALL = [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED)]
+ALL = [*((f, False) for f in FAMILIES), *((f, how) for f in FUSED for how in (True, "native"))]
 
 
 def pack(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> Step:
@@ -33,7 +33,7 @@ def pack(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> Step:
 
 @pytest.mark.parametrize(("family", "fused"), ALL)
 @pytest.mark.parametrize("pays", [1, 10_000])
-def test_a_prefix_and_its_branches_in_chunks(family: str, fused: bool, pays: int) -> None:
+def test_a_prefix_and_its_branches_in_chunks(family: str, fused: Fused, pays: int) -> None:
     """A prefix of 60 in two chunks, then three branches at once, of 1, 7 and 40 tokens."""
     rng = np.random.default_rng(3)
     prefix, sizes = rng.integers(3, VOCAB, 60), (1, 7, 40)
@@ -57,7 +57,7 @@ def test_a_prefix_and_its_branches_in_chunks(family: str, fused: bool, pays: int
 
 
 @pytest.mark.parametrize(("family", "fused"), ALL)
-def test_a_leader_and_its_follower_in_one_step(family: str, fused: bool) -> None:
+def test_a_leader_and_its_follower_in_one_step(family: str, fused: Fused) -> None:
     """A follower reads KV that the same step writes."""
     rng = np.random.default_rng(4)
     tokens = rng.integers(3, VOCAB, 45)

@@ -1,0 +1,151 @@
+// The two ways to run a task, and the merge.
+#pragma once
+#include "attention.h"
+
+// Whether the task's rows see all, some or none of the keys from..to-1
+struct View {
+    bool some, all;
+    View(const Problems& p, long from, long to, long low, long high, bool own, long window) {
+        int32_t least = p.key_at[from], most = least;
+        for (long k = from + 1; k < to; k++) {
+            least = std::min(least, p.key_at[k]);
+            most = std::max(most, p.key_at[k]);
+        }
+        some = !(own && least > high) && !(window && most <= low - window);
+        all = !(own && most > low) && !(window && least <= high - window);
+    }
+};
+
+// Few rows: each key is read once, no packing. o, max and sum are the running result.
+template <class T>
+static void narrow(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
+                   Scratch<T>& s, long from, long n, bool masked, float scale) {
+    const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
+    const int32_t* slots = p.keys + from;
+    const long room = (n + 15) / 16 * 16;
+    for (long j = 0; j < n; j++) {
+        const T* key = layer.keys + (slots[j] * h.kv + t.head) * D;
+        for (long i = 0; i < rows; i++) {
+            vf dot = {};
+            for (long d = 0; d < D; d += 16) dot += load(s.query + i * D + d) * load(key + d);
+            s.scores[i * BLOCK + j] = sum(dot);
+        }
+    }
+    for (long i = 0; i < rows; i++) {
+        for (long j = n; j < room; j++) s.scores[i * BLOCK + j] = -INFINITY;
+        soften(s.scores + i * BLOCK, s.scores + i * BLOCK, n, room, scale, masked, p.key_at + from,
+               p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i], s.out + i * D, D);
+    }
+    for (long d = 0; d < D; d += 64) {
+        const long width = std::min(64L, D - d);
+        for (long i = 0; i < rows; i++) {
+            float* out = s.out + i * D + d;
+            vf o[4] = {};
+            for (long v = 0; v < width / 16; v++) o[v] = load(out + v * 16);
+            for (long j = 0; j < n; j++) {
+                const T* value = layer.values + (slots[j] * h.kv + t.head) * D + d;
+                const float w = s.scores[i * BLOCK + j];
+                if (width == 64)
+                    for (long v = 0; v < 4; v++) o[v] += w * load(value + v * 16);
+                else
+                    for (long v = 0; v < width / 16; v++) o[v] += w * load(value + v * 16);
+            }
+            for (long v = 0; v < width / 16; v++) store(out + v * 16, o[v]);
+        }
+    }
+}
+
+// Many rows: scores and results as products with packed keys and values
+template <class T>
+static void wide(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
+                 Scratch<T>& s, long from, long n, bool masked, float scale) {
+    const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
+    const int32_t* slots = p.keys + from;
+    const long blocks = (n + 15) / 16, room = (n + 31) / 32 * 32;
+    pack_keys(layer.keys, slots, n, h, t.head, s.packed);
+    Store scores{s.scores, BLOCK};
+    gemm(s.query, D, rows, s.packed, D, 0, blocks, scores);
+    for (long i = 0; i < rows; i++)
+        soften(s.scores + i * BLOCK, s.probs + i * BLOCK, n, room, scale, masked || n % 16,
+               p.key_at + from, p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i],
+               s.out + i * D, D);
+    pack_values(layer.values, slots, n, room, h, t.head, s.packed);
+    Add out{s.out, D};
+    gemm(s.probs, BLOCK, rows, s.packed, room, 0, D / 16, out);
+}
+
+// A row of query heads as if it stood `shift` positions earlier: rope turned back
+template <class T>
+static void turn(T* x, long heads, long D, long shift, const Layer<T>& layer) {
+    const long half = D / 2, at = (shift < 0 ? -shift : shift) * D;
+    for (long h = 0; h < heads; h++, x += D)
+        for (long d = 0; d < half; d++) {
+            float a = to_float(x[d]), b = to_float(x[d + half]);
+            float c = layer.cos[at + d] * layer.unscaled, s = layer.sin[at + d] * layer.unscaled;
+            if (shift < 0) s = -s;
+            x[d] = from_float<T>(a * c + b * s);
+            x[d + half] = from_float<T>(b * c - a * s);
+        }
+}
+
+template <class T>
+static void run_task(const Task& t, const Tasks& tasks, const Problems& p, const Heads& h,
+                     const Layer<T>& layer, Scratch<T>& s) {
+    const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
+    const float scale = layer.scale * 1.44269504f;  // powers of two, not of e
+    long low = p.row_at[t.first], high = low;
+    for (long r = t.first; r < t.last; r++) {
+        low = std::min(low, (long)p.row_at[r]);
+        high = std::max(high, (long)p.row_at[r]);
+        const T* query = layer.query + (p.rows[r] * h.query + t.head * G) * D;
+        memcpy(s.query + (r - t.first) * G * D, query, G * D * sizeof(T));
+        if (t.shift) turn(s.query + (r - t.first) * G * D, G, D, t.shift, layer);
+    }
+    memset(s.out, 0, rows * D * 4);
+    for (long i = 0; i < rows; i++) s.max[i] = -INFINITY, s.sum[i] = 0;
+    for (long k = t.from; k < t.to; k += BLOCK) {
+        long n = std::min(BLOCK, t.to - k);
+        View view(p, k, k + n, low, high, t.own, layer.window);
+        if (!view.some) continue;
+        if (rows >= WIDE) wide(t, p, h, layer, s, k, n, !view.all, scale);
+        else narrow(t, p, h, layer, s, k, n, !view.all, scale);
+    }
+    for (long i = 0; i < rows; i++) {
+        const long r = t.first + i / G, head = t.head * G + i % G;
+        const long part = tasks.part[t.parts + i / G];
+        const vf by = splat(s.sum[i] == 0 ? 0 : 1 / s.sum[i]);
+        if (part < 0) {
+            T* out = layer.out + (p.rows[r] * h.query + head) * D;
+            for (long d = 0; d < D; d += 16) store(out + d, load(s.out + i * D + d) * by);
+        } else {
+            float* out = layer.partial + (part * h.query + head) * D;
+            for (long d = 0; d < D; d += 16) store(out + d, load(s.out + i * D + d) * by);
+            layer.lse[part * h.query + head] = s.sum[i] == 0 ? -INFINITY : s.max[i] + log2f(s.sum[i]);
+        }
+    }
+}
+
+// The partial results of a row, if it has several, as one. Log-sum-exps are to the base two.
+template <class T>
+static void merge(long row, const Tasks& tasks, const Heads& h, const Layer<T>& layer) {
+    const long first = tasks.part_from[row], last = tasks.part_from[row + 1], D = h.size;
+    if (first == last) return;
+    for (long head = 0; head < h.query; head++) {
+        float top = -INFINITY, total = 0;
+        for (long i = first; i < last; i++) {
+            float lse = layer.lse[i * h.query + head];
+            if (lse != lse || lse > top) top = lse;
+            if (top != top) break;
+        }
+        for (long i = first; i < last; i++) total += exp2f(layer.lse[i * h.query + head] - top);
+        T* out = layer.out + (row * h.query + head) * D;
+        for (long d = 0; d < D; d += 16) {
+            vf o = {};
+            for (long i = first; i < last; i++) {
+                float w = exp2f(layer.lse[i * h.query + head] - top) / total;
+                o += w * load(layer.partial + (i * h.query + head) * D + d);
+            }
+            store(out + d, o);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+// Attention of one layer over the problems of a step, in place over the KV pool.
+//
+// A problem is rows by keys: the rows of branches by the prefix that they share, or one sequence's
+// rows by its own tail. Problems are cut into tasks (some rows, some keys, one KV head); the query
+// heads of a KV head are further rows. A row that several tasks serve gets one partial result
+// from each, merged by log-sum-exp; else the task writes the row's result itself.
+#pragma once
+#include <algorithm>
+#include <vector>
+
+#include "gemm.h"
+
+struct Problems {  // see plan.py; offsets are one longer than what they cut
+    int64_t count;
+    const int32_t *row_from, *rows, *row_at;
+    const int32_t *key_from, *keys, *key_at;
+    const int32_t* shift;  // positions by which its keys stand behind where they were computed
+    const uint8_t* own;    // keys may lie behind a row
+};
+struct Heads {
+    long query, kv, size;
+    long group() const { return query / kv; }
+};
+
+const long BLOCK = 128;  // keys at a time
+const long CHUNK = 512;  // keys of a task, where few rows read many keys
+const long WIDE = 12;    // rows by heads from which packing the keys pays
+const long ROWS = 96;    // rows by heads of a task
+
+struct Task {
+    long first, last;  // of the rows of all problems
+    long from, to;     // of the keys of all problems
+    long head;
+    long parts;  // where `part` has this task's rows
+    long shift;
+    bool own;
+};
+
+// The tasks of a step: the same for all layers
+struct Tasks {
+    std::vector<Task> all;
+    std::vector<int32_t> part;           // of each task's row: its partial result; -1: the only one
+    std::vector<int32_t> part_from;      // of each row of the step: its first partial result
+    long partials = 0;
+
+    void build(const Problems& p, const Heads& heads, long total) {
+        all.clear();
+        part.clear();
+        std::vector<int32_t> served(total, 0);
+        for (long i = 0; i < p.count; i++)
+            for (long r = p.row_from[i]; r < p.row_from[i + 1]; r++)
+                served[p.rows[r]] += chunks(p, heads, i);
+        part_from.assign(total + 1, 0);
+        for (long r = 0; r < total; r++)
+            part_from[r + 1] = part_from[r] + (served[r] > 1 ? served[r] : 0);
+        partials = part_from[total];
+        std::vector<int32_t> next(part_from.begin(), part_from.end() - 1);
+        for (long i = 0; i < p.count; i++) {
+            long n = chunks(p, heads, i), keys = p.key_from[i + 1] - p.key_from[i];
+            for (long c = 0; c < n; c++) {
+                long from = p.key_from[i] + keys * c / n, to = p.key_from[i] + keys * (c + 1) / n;
+                rows(p, heads, i, from, to, served, next);
+            }
+        }
+        // the largest first, so that the threads end together; neighbours stay together
+        std::stable_sort(all.begin(), all.end(),
+                         [](const Task& a, const Task& b) { return work(a) > work(b); });
+    }
+
+  private:
+    static long work(const Task& t) { return (t.last - t.first) * (t.to - t.from) / 4096; }
+    static long chunks(const Problems& p, const Heads& heads, long i) {
+        long rows = p.row_from[i + 1] - p.row_from[i], keys = p.key_from[i + 1] - p.key_from[i];
+        return rows * heads.group() > ROWS ? 1 : (keys + CHUNK - 1) / CHUNK;
+    }
+    void rows(const Problems& p, const Heads& heads, long i, long from, long to,
+              const std::vector<int32_t>& served, std::vector<int32_t>& next) {
+        long step = std::max(1L, ROWS / heads.group());
+        for (long r = p.row_from[i]; r < p.row_from[i + 1]; r += step) {
+            long last = std::min(r + step, (long)p.row_from[i + 1]), parts = part.size();
+            for (long k = r; k < last; k++)
+                part.push_back(served[p.rows[k]] > 1 ? next[p.rows[k]]++ : -1);
+            for (long head = 0; head < heads.kv; head++)
+                all.push_back({r, last, from, to, head, parts, p.shift[i], p.own[i] != 0});
+        }
+    }
+};
+
+// What a layer's attention reads and writes
+template <class T> struct Layer {
+    const T *query;       // [rows][Hq][D]
+    const T *keys, *values;  // [slots][Hkv][D]
+    T* out;               // [rows][Hq][D]
+    float *partial;       // [partials][Hq][D]
+    float *lse;           // [partials][Hq]
+    float scale;
+    long window;          // 0: none
+    const float *cos, *sin;  // of rope: [context][D]
+    float unscaled;          // times a table: without what the rope scales
+};
+
+// One thread's room for a task
+template <class T> struct Scratch {
+    std::vector<char> memory;
+    T *query, *probs, *packed;
+    float *scores, *out, *max, *sum;
+    void reserve(const Heads& heads) {
+        long rows = (std::max(ROWS, heads.group()) + 31) / 32 * 32, D = heads.size;
+        size_t need = rows * D * sizeof(T) + rows * BLOCK * sizeof(T) + BLOCK * D * sizeof(T) +
+                      rows * BLOCK * 4 + rows * D * 4 + rows * 8 + 8 * 64;
+        if (memory.size() < need) memory.assign(need, 0);
+        char* at = (char*)(((uintptr_t)memory.data() + 63) / 64 * 64);
+        auto take = [&](size_t bytes) {
+            char* p = at;
+            at += (bytes + 63) / 64 * 64;
+            return p;
+        };
+        query = (T*)take(rows * D * sizeof(T));
+        probs = (T*)take(rows * BLOCK * sizeof(T));
+        packed = (T*)take(BLOCK * D * sizeof(T));
+        scores = (float*)take(rows * BLOCK * 4);
+        out = (float*)take(rows * D * 4);
+        max = (float*)take(rows * 4);
+        sum = (float*)take(rows * 4);
+    }
+};
+
+struct Store {  // a sink: C[m][block] = v
+    float* c;
+    long stride;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) store(c + m * stride + (block + j) * 16, v[j]);
+    }
+    Store from(long m) const { return {c + m * stride, stride}; }
+};
+struct Add {  // C[m][block] += v
+    float* c;
+    long stride;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) {
+            float* at = c + m * stride + (block + j) * 16;
+            store(at, load(at) + v[j]);
+        }
+    }
+    Add from(long m) const { return {c + m * stride, stride}; }
+};
+
+// Keys as columns: [n/16][D/2][16][2] or [n/16][D][16]; a last block is filled up with its first key
+template <class T>
+static inline void pack_keys(const T* keys, const int32_t* slots, long n, const Heads& h, long head,
+                             T* out) {
+    const long words = h.size * sizeof(T) / 4;
+    for (long j = 0; j < n; j += 16) {
+        const uint32_t* in[16];
+        for (long i = 0; i < 16; i++) {
+            long slot = slots[j + i < n ? j + i : j];
+            in[i] = (const uint32_t*)(keys + (slot * h.kv + head) * h.size);
+        }
+        for (long w = 0; w < words; w += 16) {
+            transpose16(in, (uint32_t*)out + (j / 16 * words + w) * 16, 16);
+            for (long i = 0; i < 16; i++) in[i] += 16;
+        }
+    }
+}
+// Values as rows: [D/16][room/2][16][2] or [D/16][room][16]; beyond n: zero
+static inline void pack_values(const bf16* values, const int32_t* slots, long n, long room,
+                               const Heads& h, long head, bf16* out) {
+    for (long j = 0; j < room; j += 2) {
+        const bf16 *a = nullptr, *b = nullptr;
+        if (j < n) a = values + (slots[j] * h.kv + head) * h.size;
+        if (j + 1 < n) b = values + (slots[j + 1] * h.kv + head) * h.size;
+        for (long d = 0; d < h.size; d += 16) {
+            vu low = {}, high = {};
+            vh x;
+            if (a) memcpy(&x, a + d, 32), low = __builtin_convertvector(x, vu);
+            if (b) memcpy(&x, b + d, 32), high = __builtin_convertvector(x, vu);
+            vu both = low | (high << 16);
+            memcpy(out + (d / 16 * room + j) * 16, &both, 64);
+        }
+    }
+}
+static inline void pack_values(const float* values, const int32_t* slots, long n, long room,
+                               const Heads& h, long head, float* out) {
+    for (long j = 0; j < room; j++)
+        for (long d = 0; d < h.size; d += 16) {
+            vf v = {};
+            if (j < n) v = load(values + (slots[j] * h.kv + head) * h.size + d);
+            store(out + (d / 16 * room + j) * 16, v);
+        }
+}
+
+// Which of 16 keys a row does not see
+static inline vi unseen(const int32_t* key_at, long n, int32_t at, bool own, long window) {
+    int32_t held[16];
+    for (long i = 0; i < 16; i++) held[i] = key_at[i < n ? i : 0];
+    vi keys, lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    memcpy(&keys, held, 64);
+    vi bad = lane >= (int32_t)n;
+    if (own) bad |= keys > at;
+    if (window) bad |= keys <= at - (int32_t)window;
+    return bad;
+}
+
+// Scores of a row become weights of 2^(score - largest); the row's earlier results are scaled
+// down where the largest grows. `room` is how many weights are written.
+template <class T>
+static inline void soften(float* s, T* p, long n, long room, float scale, bool masked,
+                          const int32_t* key_at, int32_t at, bool own, long window, float& max,
+                          float& total, float* out, long D) {
+    const vf none = splat(-INFINITY);
+    vf top = none;
+    for (long j = 0; j < n; j += 16) {
+        vf v = load(s + j) * scale;
+        if (masked) v = pick(unseen(key_at + j, n - j, at, own, window), none, v);
+        store(s + j, v);
+        top = larger(top, v);
+    }
+    float now = largest(top), check = sum(top);
+    now = now > max ? now : max;
+    if (check != check) total = NAN;  // a maximum may pass over a NaN
+    if (now == -INFINITY || total != total) {  // nothing seen yet, or broken
+        for (long j = 0; j < room; j += 16) store(p + j, vf{});
+        return;
+    }
+    if (now > max) {
+        float down = exp2f(max - now);
+        total *= down;
+        for (long d = 0; d < D; d += 16) store(out + d, load(out + d) * down);
+        max = now;
+    }
+    vf sums = {};
+    for (long j = 0; j < room; j += 16) {
+        vf w = j < n ? exp2_of(load(s + j) - now) : vf{};
+        sums += w;
+        store(p + j, w);
+    }
+    total += sum(sums);
+}

@@ -1,0 +1,176 @@
+// A llama-like decoder: all layers of a step in one call, one team of threads.
+//
+// Plain C interface, no header of torch: compiled in seconds, good for any version of it. The
+// stream between layers is float in every dtype; weights, KV and the operands of products are T.
+#include <memory>
+#include <mutex>
+
+#include "attend.h"
+
+extern "C" {
+struct Shape {
+    int64_t layers, hidden, heads, kv_heads, size, inner, vocab, bf16;
+    double eps, scale;
+};
+struct Weights {  // of one layer; products packed, the rest plain. Null where there is none.
+    const void *before, *qkv, *qkv_bias, *query_norm, *key_norm, *out, *out_bias, *after, *gate_up,
+        *down;
+    int64_t window;
+};
+struct Rest {
+    const void *embed, *norm, *head;
+    const float *cos, *sin;  // [context][size]
+    double unscaled;         // times cos and sin: without what the rope scales
+};
+struct StepIn {
+    int64_t rows, wanted, threads;
+    const int64_t *tokens, *positions, *slots, *wanted_rows;
+    void *const *keys, *const *values;  // by layer
+    Problems problems;
+    const void* hidden;  // [rows][hidden] in place of the tokens' embeddings; or null
+    float* logits;
+};
+}
+
+struct Body {
+    virtual ~Body() = default;
+    virtual void run(const StepIn& in) = 0;
+};
+
+template <class T> struct Buffer {  // room that grows; whole rows of tiles may be read
+    std::vector<char> held;
+    T* data = nullptr;
+    void reserve(size_t count) {
+        size_t need = count * sizeof(T) + 64;
+        if (held.size() < need) held.assign(need + need / 4, 0);
+        data = (T*)(((uintptr_t)held.data() + 63) / 64 * 64);
+    }
+};
+
+static inline void share(long n, long unit, long who, long of, long& first, long& last) {
+    long units = (n + unit - 1) / unit;
+    first = std::min(n, units * who / of * unit);
+    last = std::min(n, units * (who + 1) / of * unit);
+}
+
+// Sinks: results with a bias; results that are wanted only up to a width; silu(gate) * up
+template <class T> struct Bias {
+    float* c;
+    long stride;
+    const T* bias;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) {
+            vf x = v[j];
+            if (bias) x += load(bias + (block + j) * 16);
+            store(c + m * stride + (block + j) * 16, x);
+        }
+    }
+    Bias from(long m) const { return {c + m * stride, stride, bias}; }
+};
+struct Edge {
+    float* c;
+    long width;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) {
+            long at = (block + j) * 16, n = std::min(16L, width - at);
+            memcpy(c + m * width + at, &v[j], n * 4);
+        }
+    }
+    Edge from(long m) const { return {c + m * width, width}; }
+};
+template <class T> struct Gated {  // blocks of gate and up alternate
+    T* c;
+    long stride;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j += 2)
+            store(c + m * stride + (block + j) / 2 * 16, silu(v[j]) * v[j + 1]);
+    }
+    Gated from(long m) const { return {c + m * stride, stride}; }
+};
+template <class T> struct Onto {  // the stream plus the product
+    float* c;
+    long stride;
+    const T* bias;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) {
+            float* at = c + m * stride + (block + j) * 16;
+            vf x = load(at) + v[j];
+            if (bias) x += load(bias + (block + j) * 16);
+            store(at, x);
+        }
+    }
+    Onto from(long m) const { return {c + m * stride, stride, bias}; }
+};
+
+template <class T, class O>
+static void rms_norm(const float* x, const T* w, O* out, long n, float eps) {
+    vf squares = {};
+    for (long i = 0; i < n; i += 16) squares += load(x + i) * load(x + i);
+    float by = 1 / sqrtf(sum(squares) / n + eps);
+    for (long i = 0; i < n; i += 16) store(out + i, load(x + i) * by * load(w + i));
+}
+
+template <class T> struct Decoder : Body {
+    Shape shape;
+    Rest rest;
+    std::vector<Weights> layers;
+    Heads heads;
+    std::mutex lock;
+    Tasks tasks;
+    Buffer<float> stream, qkv, partial, lse;
+    Buffer<T> normed, query, attended, inner;
+    std::vector<Scratch<T>> scratch;
+
+    Decoder(const Shape& s, const Rest& r, const Weights* w)
+        : shape(s), rest(r), layers(w, w + s.layers), heads{s.heads, s.kv_heads, s.size} {}
+
+    void run(const StepIn& in) override {
+        std::lock_guard<std::mutex> guard(lock);
+        const long M = in.rows, room = (M + 31) / 32 * 32, q = shape.heads * shape.size;
+        tasks.build(in.problems, heads, M);
+        stream.reserve(M * shape.hidden);
+        qkv.reserve(M * (q + 2 * shape.kv_heads * shape.size));
+        partial.reserve(tasks.partials * q);
+        lse.reserve(tasks.partials * shape.heads);
+        normed.reserve(room * shape.hidden);
+        query.reserve(M * q);
+        attended.reserve(room * q);
+        inner.reserve(room * shape.inner);
+        scratch.resize(in.threads);
+        for (auto& s : scratch) s.reserve(heads);
+        std::vector<long> next(shape.layers, 0);
+#pragma omp parallel num_threads(in.threads)
+        work(in, next.data());
+    }
+
+  private:
+    void work(const StepIn& in, long* next);
+    void rotate(const StepIn& in, long layer, long row);
+    void attend(const StepIn& in, long layer, long* next, Scratch<T>& mine);
+};
+
+#include "decoder.h"
+
+extern "C" {
+// The version of this interface
+int64_t ramify_version() { return 1; }
+// What the products run on: 2 tiles (AMX), 1 dot products of bfloat16, 0 plain vectors
+int64_t ramify_start() {
+    use_amx = amx_allowed();
+#if defined(__AVX512BF16__)
+    return use_amx ? 2 : 1;
+#else
+    return use_amx ? 2 : 0;
+#endif
+}
+void ramify_pack(const void* w, int64_t n, int64_t k, int64_t is_bf16, void* out) {
+    if (is_bf16) pack((const bf16*)w, n, k, (bf16*)out);
+    else pack((const float*)w, n, k, (float*)out);
+}
+void* ramify_body(const Shape* shape, const Rest* rest, const Weights* layers) {
+    if (shape->bf16) return new Decoder<bf16>(*shape, *rest, layers);
+    return new Decoder<float>(*shape, *rest, layers);
+}
+void ramify_free(void* body) { delete (Body*)body; }
+void ramify_run(void* body, const StepIn* in) { ((Body*)body)->run(*in); }
+}

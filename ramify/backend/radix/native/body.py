@@ -1,0 +1,142 @@
+"""`Body` in compiled code: what `FusedBody` computes, in one call per step."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ramify.backend.radix.attention.context import StepContext
+from ramify.backend.radix.fused import can_fuse, window_of
+from ramify.backend.radix.native.build import library
+from ramify.backend.radix.native.plan import Plan
+from ramify.backend.radix.native.structs import Problems, Rest, Shape, StepIn, Weights
+from ramify.backend.radix.pool import KVPool
+
+
+def can_run(model: Any) -> bool:
+    """Whether `NativeBody` runs this model: on a CPU, what can be fused, with sizes that fill
+    vectors of 16 numbers (pairs of them in bfloat16), no bias in the MLP."""
+    if model.device.type != "cpu" or not can_fuse(model):
+        return False
+    config = model.config
+    size = model.model.layers[0].self_attn.head_dim
+    unit = 32 if model.dtype == torch.bfloat16 else 16
+    return (
+        size % unit == 0
+        and config.hidden_size % unit == 0
+        and config.intermediate_size % unit == 0
+        and not getattr(config, "mlp_bias", False)
+    )
+
+
+class NativeBody:
+    """See `Body`. Takes the weights over: the modules' own are given up layer by layer.
+
+    Raises NoLibraryError where there is no compiled library. The stream between layers is float32
+    in every dtype, and logits are float32.
+    """
+
+    def __init__(self, model: Any, *, context: int) -> None:
+        self._library = library()
+        config, inner = model.config, model.model
+        first = inner.layers[0].self_attn
+        self.layers: int = config.num_hidden_layers
+        self.vocab: int = config.vocab_size
+        self._dtype: torch.dtype = model.dtype
+        self._kv_heads: int = config.num_key_value_heads
+        self._size: int = first.head_dim
+        self._held: list[Tensor] = []  # what the compiled side has pointers to
+        shape = Shape(
+            self.layers, config.hidden_size, config.num_attention_heads, self._kv_heads,
+            self._size, config.intermediate_size, self.vocab, self._dtype == torch.bfloat16,
+            config.rms_norm_eps, first.scaling,
+        )  # fmt: skip
+        layers = (Weights * self.layers)()
+        for index, layer in enumerate(inner.layers):
+            layers[index] = self._weights(layer, window_of(layer, config))
+            layer.self_attn = layer.mlp = None
+        cos, sin = inner.rotary_emb(
+            torch.empty(1, dtype=torch.float32), torch.arange(context)[None]
+        )
+        self._embed: Tensor = inner.embed_tokens.weight.detach().contiguous()
+        rest = Rest(
+            self._keep(self._embed), self._keep(inner.norm.weight),
+            self._pack(model.lm_head.weight), self._keep(cos[0]), self._keep(sin[0]),
+            1 / inner.rotary_emb.attention_scaling,
+        )  # fmt: skip
+        self._body = self._library.ramify_body(
+            ctypes.addressof(shape), ctypes.addressof(rest), ctypes.addressof(layers)
+        )
+        weakref.finalize(self, self._library.ramify_free, self._body)
+
+    def logits(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
+    ) -> Tensor:
+        """See `Body`."""
+        plan = Plan.of(step.layout.layout)
+        out = torch.empty(len(wanted), self.vocab, dtype=torch.float32)
+        keys, values = self._pointers(step.pool)
+        hidden = None
+        if step.vectors is not None:
+            hidden = step.insert(self._embed[tokens]).contiguous()
+        step_in = StepIn(
+            len(tokens), len(wanted), torch.get_num_threads(), tokens.data_ptr(),
+            positions.data_ptr(), step.slots.data_ptr(), wanted.data_ptr(), keys, values,
+            Problems(
+                len(plan.own), plan.row_from.ctypes.data, plan.rows.ctypes.data,
+                plan.row_at.ctypes.data, plan.key_from.ctypes.data, plan.keys.ctypes.data,
+                plan.key_at.ctypes.data, plan.shift.ctypes.data, plan.own.ctypes.data,
+            ),
+            None if hidden is None else hidden.data_ptr(), out.data_ptr(),
+        )  # fmt: skip
+        self._library.ramify_run(self._body, ctypes.addressof(step_in))
+        step.layers.extend(range(self.layers))
+        return out
+
+    def _pointers(self, pool: KVPool) -> tuple[Any, Any]:
+        """Where the pool has the keys and values of every layer."""
+        shape = (self._kv_heads, self._size)
+        pairs = [pool.layer(index, shape, shape, self._dtype) for index in range(self.layers)]
+        array = ctypes.c_void_p * self.layers
+        return array(*(k.data_ptr() for k, _ in pairs)), array(*(v.data_ptr() for _, v in pairs))
+
+    def _weights(self, layer: Any, window: int | None) -> Weights:
+        attention, mlp = layer.self_attn, layer.mlp
+        parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+        bias = None
+        if parts[0].bias is not None:
+            bias = self._keep(torch.cat([part.bias for part in parts]))
+        gate, up = (part.weight.unflatten(0, (-1, 16)) for part in (mlp.gate_proj, mlp.up_proj))
+        out_bias, normed = attention.o_proj.bias, hasattr(attention, "q_norm")
+        return Weights(
+            self._keep(layer.input_layernorm.weight),
+            self._pack(torch.cat([part.weight for part in parts])),
+            bias,
+            self._keep(attention.q_norm.weight) if normed else None,
+            self._keep(attention.k_norm.weight) if normed else None,
+            self._pack(attention.o_proj.weight),
+            None if out_bias is None else self._keep(out_bias),
+            self._keep(layer.post_attention_layernorm.weight),
+            self._pack(torch.stack((gate, up), 1).flatten(0, 2)),
+            self._pack(mlp.down_proj.weight),
+            window or 0,
+        )
+
+    def _keep(self, tensor: Tensor) -> int:
+        held = tensor.detach().contiguous()
+        self._held.append(held)
+        return held.data_ptr()
+
+    def _pack(self, weight: Tensor) -> int:
+        """A weight [N, K] in the blocks of gemm.h."""
+        weight = weight.detach().contiguous()
+        rows, width = weight.shape
+        packed = torch.empty(-(-rows // 16) * 16 * width, dtype=weight.dtype)
+        self._library.ramify_pack(
+            weight.data_ptr(), rows, width, weight.dtype == torch.bfloat16, packed.data_ptr()
+        )
+        return self._keep(packed)
