@@ -9,7 +9,17 @@ from typing import Any, Literal, get_args
 from ramify.dsl.trace import current
 from ramify.dsl.typed import constraint_of
 from ramify.errors import ProgramError, RamifyError
-from ramify.ir import Constraint, Generate, Node, Prompt, Role, Sampling, Score, Select
+from ramify.ir import (
+    Constraint,
+    Forks,
+    Generate,
+    Node,
+    Prompt,
+    Role,
+    Sampling,
+    Score,
+    Select,
+)
 from ramify.ir.nodes import SelectMethod
 
 Organize = Literal["sequential", "skeleton", "graph", "fork", "auto"]
@@ -36,6 +46,7 @@ class Gen(Operation):
     model: str = ""
     organize: str = ""  # "": the answer is written in one go
     lenient: bool = False
+    forks: Forks | None = None
 
     __format__ = Operation.__format__
 
@@ -196,6 +207,7 @@ def node_of(piece: Operation, node_id: int, scope: str, prompt: Prompt) -> Node:
             parse=piece.parse,
             samples=piece.samples,
             lenient=piece.lenient,
+            forks=piece.forks,
         )
     if isinstance(piece, Choose):
         return Select(**common, model=piece.model, options=piece.options, method=piece.method)

@@ -1,5 +1,6 @@
 """The graph of a program: nodes, prompts, values. Depends on nothing but the errors."""
 
+from ramify.ir.forks import Forks
 from ramify.ir.graph import Graph
 from ramify.ir.nodes import (
     Alias,
@@ -53,6 +54,7 @@ __all__ = [
     "ConstraintKind",
     "Each",
     "First",
+    "Forks",
     "Generate",
     "Graph",
     "JoinMode",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ramify.ir.forks import Forks
 from ramify.ir.prompt import Block, NodeId, Prompt, Ref
 from ramify.ir.sampling import GREEDY, Constraint, Sampling
 from ramify.ir.ways import Ways
@@ -99,7 +100,8 @@ class Generate(Prompted):
     """Generate text. Its value is the text, parsed by `parse` where there is one.
 
     With `samples` over 1 the value is a list, sample i under seed + i. `lenient` says that `parse`
-    copes with any text: a backend that cannot enforce the constraint goes without it.
+    copes with any text: a backend that cannot enforce the constraint goes without it. With
+    `forks` the answer is a tree of branches, whose texts stand where they branched off.
     """
 
     sampling: Sampling = GREEDY
@@ -107,6 +109,7 @@ class Generate(Prompted):
     parse: Callable[[str], Any] | None = None
     samples: int = 1
     lenient: bool = False
+    forks: Forks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

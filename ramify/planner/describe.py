@@ -15,6 +15,7 @@ from ramify.ir import (
     Close,
     Compress,
     Constraint,
+    Forks,
     Generate,
     Node,
     NodeId,
@@ -202,11 +203,15 @@ def describe(node: Node, out: Description) -> bool:
 
 @lru_cache(maxsize=4096)
 def _generation(
-    sampling: Sampling, constraint: Constraint | None, samples: int, model: str
+    sampling: Sampling,
+    constraint: Constraint | None,
+    samples: int,
+    model: str,
+    forks: Forks | None,
 ) -> bytes:
     if sampling.temperature == 0:  # the options of chance are unused
         sampling = replace(sampling, top_p=1.0, top_k=0, min_p=0.0, seed=None)
-    text = repr((sampling, constraint, samples, model))
+    text = repr((sampling, constraint, samples, model, forks))
     data = text.encode("utf-8", "surrogatepass")
     return b"G%d:%b" % (len(data), data)
 
@@ -214,7 +219,8 @@ def _generation(
 def _generate(node: Generate, out: Description) -> bool:
     if not node.sampling.deterministic:
         return False
-    out.out.append(_generation(node.sampling, node.constraint, node.samples, node.model))
+    told = _generation(node.sampling, node.constraint, node.samples, node.model, node.forks)
+    out.out.append(told)
     return node.parse is None or out.service(node.parse)
 
 

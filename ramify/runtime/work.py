@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ramify.backend.contract import Backend, Delta, Request, TokenPrompt, Usage
+from ramify.backend.forks import ForkRule
 from ramify.backend.views import messages_view, text_view
 from ramify.errors import CapabilityError, ConstraintError
 from ramify.ir import (
@@ -30,6 +31,7 @@ from ramify.ir import (
 from ramify.runtime.agreement import compare
 from ramify.runtime.choose import choose
 from ramify.runtime.fan import each, first
+from ramify.runtime.forking import forked, rule_of
 from ramify.runtime.load import counted
 from ramify.runtime.outcome import Outcome, text_of
 from ramify.runtime.prompts import read_as_text, rendered
@@ -77,7 +79,10 @@ async def _generate(run: Run, node: Generate) -> Outcome:
     sampling = node.sampling
     if not sampling.deterministic:
         sampling = replace(sampling, seed=random.getrandbits(31))
-    if node.samples == 1:
+    if node.forks is not None:
+        rule = rule_of(node.forks, backend)
+        outcome = await forked(run, node, backend, _request(run, node, prompt, sampling, rule))
+    elif node.samples == 1:
         outcome = await _one_sample(run, node, backend, prompt, sampling, stream=True)
     else:
         seeds = [_seeded(sampling, i) for i in range(node.samples)]
@@ -103,6 +108,20 @@ def _seeded(sampling: Sampling, sample: int) -> Sampling:
     return sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + sample)
 
 
+def _request(
+    run: Run, node: Generate, prompt: TokenPrompt, sampling: Sampling, fork: ForkRule | None = None
+) -> Request:
+    return Request(
+        prompt=prompt,
+        sampling=sampling,
+        constraint=node.constraint,
+        priority=run.priority(node),
+        salt=run.policy.salt,
+        label=_label(run, node),
+        fork=fork,
+    )
+
+
 async def _one_sample(
     run: Run,
     node: Generate,
@@ -111,14 +130,7 @@ async def _one_sample(
     sampling: Sampling,
     stream: bool,
 ) -> Outcome:
-    request = Request(
-        prompt=prompt,
-        sampling=sampling,
-        constraint=node.constraint,
-        priority=run.priority(node),
-        salt=run.policy.salt,
-        label=_label(run, node),
-    )
+    request = _request(run, node, prompt, sampling)
     ids: list[int] = []
     texts: list[str] = []
     last = Delta()

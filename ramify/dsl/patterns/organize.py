@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ramify.dsl.operations import Gen
+from ramify.dsl.operations import Gen, assistant
 from ramify.dsl.patterns.auto import auto_answer
 from ramify.dsl.patterns.skeleton_graph import graph_answer, organized_options
 from ramify.dsl.patterns.skeleton_of_thought import SkeletonOptions, skeleton_answer
 from ramify.dsl.value import Value
+from ramify.ir import Forks
 
 if TYPE_CHECKING:
     from ramify.dsl.state import State
@@ -28,9 +30,16 @@ def graph(s: State, piece: Gen) -> Value:
     return graph_answer(s, organized_options(piece))
 
 
+def fork(s: State, piece: Gen) -> Value:
+    """The answer of a model that forks by itself; `max_tokens` bounds each of its paths."""
+    s += assistant(replace(piece, name="answer", organize="", forks=Forks()))
+    return s["answer"]
+
+
 WAYS: dict[str, Callable[[State, Gen], Value]] = {
     "skeleton": skeleton,
     "graph": graph,
+    "fork": fork,
     "auto": auto_answer,
 }
 
