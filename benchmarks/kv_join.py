@@ -32,7 +32,9 @@ from benchmarks.harness.machine import cores
 from benchmarks.harness.models import LlamaShape, random_llama
 from benchmarks.peers import huggingface
 
-SHAPE = LlamaShape(layers=30, hidden=576, heads=9, kv_heads=3, intermediate=1536, vocab=49152)
+SHAPE = LlamaShape(
+    layers=30, hidden=576, heads=9, kv_heads=3, intermediate=1536, vocab=49152, spread=0.05
+)
 OURS, TEXT = "ramify, kv join", "ramify, text join"
 
 

@@ -29,6 +29,7 @@ class LlamaShape:
     context: int = 4096
     dtype: str = "bfloat16"
     seed: int = 0
+    spread: float = 0.15  # of the weights: wide enough that greedy output is varied
 
     @property
     def head_dim(self) -> int:
@@ -72,8 +73,7 @@ def _make(shape: LlamaShape, folder: Path) -> None:
         intermediate_size=shape.intermediate,
         vocab_size=shape.vocab,
         max_position_embeddings=shape.context,
-        # wide enough that greedy output is varied
-        initializer_range=0.15,
+        initializer_range=shape.spread,
         tie_word_embeddings=False,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
