@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from ramify.backend.contract import BlockSpan
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.sequence import Sequence
 
@@ -35,12 +36,19 @@ class CacheMachine(RuleBasedStateMachine):
         self.kv: dict[int, tuple[str, bytes]] = {}
 
     def text(self, sequence: Sequence, at: int) -> tuple[str, bytes]:
-        """What the KV of a position depends on: the salt and all tokens up to it."""
-        return sequence.job.salt, sequence.tokens[: at + 1].tobytes()
+        """What the KV of a position depends on: the salt and all tokens up to it; behind blocks
+        the root's name in place of what lies before it, in blocks what their branches see."""
+        for run in sequence.runs:
+            if run.at <= at < run.at + run.stop - run.start:
+                return self.text(sequence.supports[run.path], at - run.at + run.start)
+        return sequence.root, sequence.tokens[sequence.base : at + 1].tobytes()
 
     def compute(self, sequence: Sequence, limit: int) -> None:
         """What a step does: the next positions of the path, then of the tail."""
         assert sequence.leaf is not None
+        for path in sequence.supports:
+            if path.leaf is not None and not path.leaf.ready:
+                return self.compute(path, limit)
         for node in self.cache.tree.pending(sequence.leaf):
             stop = min(node.stop, node.start + node.computed + limit)
             for at in range(node.start + node.computed, stop):
@@ -59,13 +67,33 @@ class CacheMachine(RuleBasedStateMachine):
         more=st.integers(1, 20),
         salt=st.sampled_from("ab"),
         tail=st.integers(0, 4),
+        cuts=st.lists(
+            st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(0, 3)), max_size=5
+        ),
     )
-    def admit(self, tokens: list[int], more: int, salt: str, tail: int) -> None:
+    def admit(
+        self,
+        tokens: list[int],
+        more: int,
+        salt: str,
+        tail: int,
+        cuts: list[tuple[int, int, int]],
+    ) -> None:
         wanted = max(0, len(tokens) - tail)
         limit = min(len(tokens) + more, SLOTS)
+        at, blocks = 0, []
+        for size, gap, repair in cuts:  # a gap ends a group
+            at += gap
+            group = len(blocks) if gap or not blocks else blocks[-1].group
+            blocks.append(BlockSpan(at, at + size, group, repair))
+            at += size
+        blocks = [block for block in blocks if block.stop <= len(tokens)]
         sequence = Sequence.of(
-            Ask(salt=salt), np.array(tokens), limit=limit, prompt=len(tokens), wanted=wanted
-        )
+            Ask(salt=salt), np.array(tokens), limit=limit, prompt=len(tokens), wanted=wanted,
+            blocks=blocks,
+        )  # fmt: skip
+        if self.cache.demand(sequence) > SLOTS:
+            return
         if self.cache.admit(sequence):
             self.running.append(sequence)
         else:
@@ -119,6 +147,8 @@ class CacheMachine(RuleBasedStateMachine):
             assert sequence.leaf is not None
             pending = self.cache.tree.pending(sequence.leaf)
             ready = pending[0].start + pending[0].computed if pending else sequence.done
+            if not all(path.leaf is not None and path.leaf.ready for path in sequence.supports):
+                continue
             for at in range(ready):
                 assert self.kv[int(sequence.slots[at])] == self.text(sequence, at)
 
