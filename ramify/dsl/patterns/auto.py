@@ -78,16 +78,16 @@ def expected(options: SkeletonOptions) -> Ways:
     )
 
 
-def auto_answer(s: State, piece: Gen) -> Value:
+def auto_answer(s: State, piece: Gen, options: SkeletonOptions | None = None) -> Value:
     """The answer, on a state whose prompt ends with the question.
 
     Without a router it is written in one go, which is said in the result's notes, and once per
     process as a warning.
     """
-    options = SkeletonOptions(
+    chosen = options or SkeletonOptions(
         sampling=piece.sampling, answer_tokens=piece.sampling.max_tokens, model=piece.model
     )
-    ways: Ways | None = expected(options)
+    ways: Ways | None = expected(chosen)
     try:
         items = call(_decided, _chance(s, default_router(), piece.model), pure=True)
     except RouterMissingError as error:
@@ -96,7 +96,7 @@ def auto_answer(s: State, piece: Gen) -> Value:
 
     def write(branch: State, way: Way) -> None:
         if way.name == SKELETON:
-            branch["answer"] = skeleton_answer(s, options)
+            branch["answer"] = skeleton_answer(s, chosen)
             return
         plain = s.fork()
         plain += assistant(replace(piece, name="text", organize=""))

@@ -8,6 +8,7 @@ begun for the model, so chat APIs will do.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from ramify.dsl.operations import Gen, assistant, gen, system, user
 from ramify.dsl.patterns.skeleton import (
     Plainly,
     Point,
+    Skeleton,
     moves,
     need_question,
     read_skeleton,
@@ -25,7 +27,7 @@ from ramify.dsl.patterns.skeleton import (
 )
 from ramify.dsl.program import program
 from ramify.dsl.value import Value
-from ramify.ir import JoinMode, Sampling
+from ramify.ir import Constraint, JoinMode, Sampling
 
 if TYPE_CHECKING:
     from ramify.dsl.state import State
@@ -38,10 +40,10 @@ class SkeletonWords:
     """What the model is asked. `{number}` and `{title}` in `point` stand for the point's own."""
 
     skeleton: str = (
-        "Do not answer yet. List the points of the answer, 3 to 10 of them, 3 to 5 words each, "
-        "as JSON with the key points."
+        "Do not answer yet. List the points of the answer, 3 to 10, each of 3 to 5 words, as "
+        "JSON with the key points."
     )
-    point: str = "Write only this point, in one or two sentences, and no other: {number}. {title}"
+    point: str = "Write only this point, in one or two sentences: {number}. {title}"
     heading: str = "{number}. {title}: "
 
 
@@ -50,8 +52,9 @@ class SkeletonOptions:
     """How a skeleton is written and expanded; token counts are upper limits.
 
     `sampling` is that of the points and of the plain answer, with `answer_tokens` for all points
-    together (0: each point may have sampling.max_tokens). Where not `constrained`, the model
-    writes its skeleton freely, and numbered lines are read, too.
+    together (0: each point may have sampling.max_tokens). A `constrained` skeleton is JSON with
+    at most so many points, or what a constraint of your own allows; otherwise the model writes it
+    freely. `read` makes points of what it wrote.
     """
 
     sampling: Sampling
@@ -59,8 +62,15 @@ class SkeletonOptions:
     skeleton_tokens: int = 160
     answer_tokens: int = 0
     model: str = ""
-    constrained: bool = True
+    constrained: bool | Constraint = True
     words: SkeletonWords = SkeletonWords()
+    read: Callable[[str], Skeleton] = read_skeleton
+
+    def form(self) -> Constraint | None:
+        """What the skeleton must look like."""
+        if isinstance(self.constrained, Constraint):
+            return self.constrained
+        return skeleton_constraint(self.most_points()) if self.constrained else None
 
     def most_points(self) -> int:
         """At most `limit`, and no more than what leaves each a few tokens."""
@@ -99,9 +109,11 @@ def write_points(s: State, options: SkeletonOptions) -> tuple[State, EachBranche
     planner += assistant(
         Gen(
             "skeleton",
-            Sampling(max_tokens=options.skeleton_tokens),
-            skeleton_constraint(options.most_points()) if options.constrained else None,
-            parse=read_skeleton,
+            Sampling(
+                max_tokens=options.skeleton_tokens, ignore_end=options.sampling.ignore_end
+            ),
+            options.form(),
+            parse=options.read,
             lenient=True,
             model=options.model,
         )
@@ -146,7 +158,7 @@ def skeleton_of_thought(
     closing_tokens: int = 64,
     join: JoinMode = "text",
     model: str = "",
-    constrained: bool = True,
+    constrained: bool | Constraint = True,
     words: SkeletonWords = SkeletonWords(),
 ) -> Value:
     """Answer `question` by a skeleton whose points are written side by side.
