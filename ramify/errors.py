@@ -91,6 +91,30 @@ class BackendDiedError(BackendError):
     """The backend stopped working; every waiting request fails with the cause."""
 
 
+class ServerUnreachableError(BackendDiedError):
+    """Nothing answers at a server's address, or it cannot be trusted (TLS), or it hung up."""
+
+
+class ServerRefusedError(BackendError):
+    """A server does not take a request: wrong key, unknown model, an option that it rejects."""
+
+
+class RateLimitedError(BackendError):
+    """A server said "too many requests" until the time or the tries for it were used up."""
+
+
+class ServerFailedError(BackendDiedError):
+    """A server took a request and failed: status 5xx, or an answer that cannot be read."""
+
+
+class ServerTooOldError(BackendError):
+    """A server or a library is of a version that cannot do what is needed."""
+
+
+class ServerTimeoutError(BackendError, TimeoutError):
+    """A server did not connect, begin, go on or finish in the time that was allowed for it."""
+
+
 class NodeTimeoutError(RamifyError, TimeoutError):
     """A node or a run took longer than its timeout policy allows."""
 

@@ -10,7 +10,7 @@ from ramify.errors import BackendError
 
 Opener = Callable[[str, Mapping[str, str]], Backend]
 
-_LATER = ("openai", "vllm")
+_LATER = ("vllm",)
 
 
 def _fake(path: str, options: Mapping[str, str]) -> Backend:
@@ -29,9 +29,16 @@ def _radix(path: str, options: Mapping[str, str]) -> Backend:
     return RadixBackend.open(path, **options)
 
 
+def _openai(path: str, options: Mapping[str, str]) -> Backend:
+    from ramify.backend.openai import OpenAIBackend
+
+    return OpenAIBackend.open(path, **options)
+
+
 _openers: dict[str, tuple[Opener, str]] = {
     "fake": (_fake, '"fake:"'),
     "radix": (_radix, '"radix:PATH-OR-HUB-NAME[?option=value&...]"'),
+    "openai": (_openai, '"openai:MODEL@URL"'),
 }
 
 

@@ -22,7 +22,6 @@ def test_the_fake_backend_by_name_with_options() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("openai:small@http://x", r"'openai' backends are not part of this"),
         ("vllm:some/model", r"'vllm' backends are not part of this version.*\"radix:"),
         ("llama:x", r"'llama:x' names no backend.*\"fake:\".*\"radix:PATH"),
         ("", "names no backend"),

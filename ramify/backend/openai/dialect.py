@@ -1,0 +1,199 @@
+"""What each kind of server calls things: the same request in the dialects in use.
+
+Sources: the request schemas of vLLM 0.32, SGLang 0.5, llama.cpp's server, TGI 3 and of the hosted
+chat and completions API.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ramify.errors import CapabilityError
+from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
+
+Body = dict[str, Any]
+Spell = Callable[[Constraint], Body]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one kind of server wants to be asked.
+
+    `options` names the sampling options beyond the common ones; `constraints` spells constraints.
+    `salt`, `priority`: the field, or "" where there is none. `go_on`: what makes the server write
+    on in the last message; None where it cannot. `ids`: what makes it tell token ids.
+    """
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)
+    constraints: Mapping[ConstraintKind, Spell] = field(default_factory=dict)
+    wrapped_choices: bool = False  # choices travel as a schema {"answer": ...}
+    salt: str = ""
+    priority: str = ""
+    go_on: Mapping[str, Any] | None = None
+    ids: Mapping[str, Any] | None = None
+    scores: bool = False
+    prefix_cache: bool = False
+    tool_role: bool = True
+
+    def sampling(self, sampling: Sampling) -> Body:
+        """The sampling options as fields. Raises CapabilityError for one that does not exist."""
+        body: Body = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
+        if sampling.temperature > 0:
+            body["top_p"] = sampling.top_p
+            if sampling.seed is not None:
+                body["seed"] = sampling.seed
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        for name in ("frequency_penalty", "presence_penalty"):
+            if getattr(sampling, name):
+                body[name] = getattr(sampling, name)
+        for name, default in _EXTRA.items():
+            value = getattr(sampling, name)
+            if value == default or (sampling.temperature == 0 and name in ("top_k", "min_p")):
+                continue
+            if name not in self.options:
+                raise CapabilityError(
+                    f"a server of kind {self.name!r} has no option {name}.",
+                    hint="Leave it out here, or use the embedded engine ('radix:PATH').",
+                )
+            body[self.options[name]] = list(value) if isinstance(value, tuple) else value
+        return body
+
+    def constraint(self, constraint: Constraint | None) -> Body:
+        """The fields that enforce a constraint. Raises CapabilityError where there are none."""
+        if constraint is None:
+            return {}
+        spell = self.constraints.get(constraint.kind)
+        if spell is None:
+            able = ", ".join(sorted(self.constraints)) or "none"
+            raise CapabilityError(
+                f"a server of kind {self.name!r} cannot enforce a {constraint.kind}.",
+                hint=f"It can enforce: {able}.",
+            )
+        return spell(constraint)
+
+
+_EXTRA: Mapping[str, Any] = {
+    "min_tokens": 0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "stop_ids": (),
+    "ignore_end": False,
+    "repetition_penalty": 1.0,
+}
+_SAME = {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"}
+_VLLM_OPTIONS = _SAME | {
+    "min_tokens": "min_tokens",
+    "stop_ids": "stop_token_ids",
+    "ignore_end": "ignore_eos",
+}
+
+
+def choices_regex(constraint: Constraint) -> str:
+    """One of the choices, as a regex."""
+    return "|".join(f"({re.escape(choice)})" for choice in constraint.choices)
+
+
+def _nested(field_name: str, inner: str, value: Callable[[Constraint], Any]) -> Spell:
+    return lambda constraint: {field_name: {inner: value(constraint)}}
+
+
+def _schema(constraint: Constraint) -> Any:
+    return json.loads(constraint.text)
+
+
+def _text(constraint: Constraint) -> str:
+    return constraint.text
+
+
+def _list(constraint: Constraint) -> list[str]:
+    return list(constraint.choices)
+
+
+def _json_format(schema: Any, *, strict: bool = True) -> Body:
+    inner = {"name": "answer", "schema": schema, "strict": strict}
+    return {"response_format": {"type": "json_schema", "json_schema": inner}}
+
+
+def _wrapped(constraint: Constraint) -> Body:
+    choice = {"type": "string", "enum": list(constraint.choices)}
+    return _json_format(
+        {
+            "type": "object",
+            "properties": {"answer": choice},
+            "required": ["answer"],
+            "additionalProperties": False,
+        }
+    )
+
+
+def _gbnf(constraint: Constraint) -> Body:
+    spelled = (json.dumps(choice, ensure_ascii=False) for choice in constraint.choices)
+    return {"grammar": f"root ::= {' | '.join(spelled)}"}
+
+
+VLLM = Dialect(
+    name="vllm",
+    options=_VLLM_OPTIONS,
+    constraints={
+        "schema": _nested("structured_outputs", "json", _schema),
+        "regex": _nested("structured_outputs", "regex", _text),
+        "choices": _nested("structured_outputs", "choice", _list),
+        "grammar": _nested("structured_outputs", "grammar", _text),
+    },
+    salt="cache_salt",
+    priority="priority",
+    go_on={"continue_final_message": True, "add_generation_prompt": False},
+    ids={"return_token_ids": True, "return_tokens_as_token_ids": True},
+    scores=True,
+    prefix_cache=True,
+)
+SGLANG = Dialect(
+    name="sglang",
+    options=_VLLM_OPTIONS,
+    constraints={
+        "schema": lambda c: _json_format(_schema(c)),
+        "regex": lambda c: {"regex": c.text},
+        "choices": lambda c: {"regex": choices_regex(c)},
+    },
+    salt="cache_salt",
+    priority="priority",
+    go_on={"continue_final_message": True},
+    ids={"return_token_ids": True},
+    prefix_cache=True,
+)
+LLAMACPP = Dialect(
+    name="llamacpp",
+    options={
+        "top_k": "top_k",
+        "min_p": "min_p",
+        "repetition_penalty": "repeat_penalty",
+        "ignore_end": "ignore_eos",
+    },
+    constraints={
+        "schema": lambda c: {"json_schema": _schema(c)},
+        "choices": _gbnf,
+    },
+    prefix_cache=True,
+)
+TGI = Dialect(
+    name="tgi",
+    constraints={
+        "schema": lambda c: {"response_format": {"type": "json_object", "value": _schema(c)}},
+        "regex": lambda c: {"response_format": {"type": "regex", "value": c.text}},
+        "choices": lambda c: {"response_format": {"type": "regex", "value": choices_regex(c)}},
+    },
+)
+HOSTED = Dialect(
+    name="openai",
+    constraints={"schema": lambda c: _json_format(_schema(c)), "choices": _wrapped},
+    wrapped_choices=True,
+    prefix_cache=True,
+    tool_role=False,
+)
+DIALECTS = {one.name: one for one in (VLLM, SGLANG, LLAMACPP, TGI, HOSTED)}

@@ -1,0 +1,124 @@
+"""How an `openai:` backend is opened."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from ramify.errors import BackendError
+
+Wire = Literal["auto", "tokens", "text", "chat"]
+HOSTED = "https://api.openai.com/v1"
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAIOptions:
+    """Options of `OpenAIBackend.open`; each may also be text, as in "openai:M@URL?total_s=60".
+
+    The key is read from the environment variable `key_env` when the backend opens; it is sent in
+    one header and written nowhere. Times are in seconds.
+    """
+
+    model: str = ""  # "": the only model that the server has
+    url: str = ""  # up to and with /v1; "": OPENAI_BASE_URL, or the hosted service
+    key_env: str = "OPENAI_API_KEY"
+    wire: Wire = "auto"  # tokens where the server takes them, else chat, else plain text
+    tokenizer: str = ""  # folder or cached hub name; "": the model's, where it is on this machine
+    context: int = 0  # tokens; 0: what the server says, else 8192
+    connections: int = 256  # requests at once; more wait here, most urgent first
+    connect_s: float = 10.0
+    first_s: float = 300.0  # to the first byte of an answer, waiting inside the server included
+    gap_s: float = 60.0  # between two pieces of a streamed answer
+    total_s: float = 600.0  # for one request with all its retries; not for waiting here
+    tries: int = 5  # of one request, where another try is safe
+    backoff_s: float = 0.5  # before the second try; doubles, with jitter
+    probe: bool = True  # ask the server at the start what it can
+    http2: bool = False
+    verify: bool = True  # TLS certificates
+    reasoning: bool = False  # True: reasoning content is part of the answer, in <think> marks
+    cache_hints: bool = False  # mark the stable beginning for caches that want to be told
+    leader_first: bool = True  # requests with a common beginning: one goes first
+    priorities: bool | None = None  # None: what the probe finds
+    price_input: float = 0.0  # per million tokens
+    price_cached: float = 0.0
+    price_output: float = 0.0
+    name: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, ok, need in (
+            ("wire", self.wire in ("auto", "tokens", "text", "chat"), "auto, tokens, text or chat"),
+            ("connections", self.connections > 0, "over 0"),
+            ("context", self.context >= 0, "0 or more"),
+            ("tries", self.tries > 0, "over 0"),
+            ("connect_s", self.connect_s > 0, "over 0"),
+            ("first_s", self.first_s > 0, "over 0"),
+            ("gap_s", self.gap_s > 0, "over 0"),
+            ("total_s", self.total_s > 0, "over 0"),
+            ("backoff_s", self.backoff_s >= 0, "0 or more"),
+            ("url", not self.url or self.url.startswith(("http://", "https://")), "an http(s) URL"),
+        ):
+            if not ok:
+                value = getattr(self, name)
+                raise BackendError(f"{name}={value!r} is not allowed.", hint=f"It must be {need}.")
+
+    @property
+    def base(self) -> str:
+        """The address that paths are put behind, without a slash at its end."""
+        return (self.url or os.environ.get("OPENAI_BASE_URL") or HOSTED).rstrip("/")
+
+    @property
+    def root(self) -> str:
+        """The server's own address: the base without its version."""
+        return re.sub(r"/v\d+$", "", self.base)
+
+    @property
+    def key(self) -> str:
+        """The key, from the environment; "" where there is none."""
+        return os.environ.get(self.key_env, "").strip()
+
+    @classmethod
+    def of(cls, path: str = "", **options: Any) -> OpenAIOptions:
+        """From "MODEL@URL", either of which may be left out, and keyword options.
+
+        Text is read as a number, a truth value or JSON where one is due. Raises BackendError for
+        an unknown option or a value that cannot be read.
+        """
+        found: dict[str, Any] = {}
+        place = re.search(r"(?:^|@)(https?://.*)$", path)
+        if place is not None:
+            found["url"] = place[1]
+            path = path[: place.start()]
+        if path:
+            found["model"] = path
+        kinds = {item.name: str(item.type) for item in fields(cls)}
+        for name, value in options.items():
+            if name not in kinds:
+                near = get_close_matches(name, kinds, 1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(kinds)}."
+                raise BackendError(f"the openai backend has no option {name!r}.", hint=hint)
+            found[name] = _read(name, value, kinds[name]) if isinstance(value, str) else value
+        return cls(**found)
+
+
+def _read(name: str, text: str, kind: str) -> Any:
+    if kind in ("str", "Wire"):
+        return text
+    if kind.startswith("bool"):
+        if text.lower() in (*_TRUE, *_FALSE):
+            return text.lower() in _TRUE
+        raise BackendError(f"{name}={text!r} is neither true nor false.")
+    try:
+        if kind.startswith("Mapping"):
+            return json.loads(text)
+        return int(text) if kind == "int" else float(text)
+    except ValueError as error:
+        due = "a JSON object" if kind.startswith("Mapping") else "a number"
+        raise BackendError(f"{name}={text!r} is not {due}.") from error

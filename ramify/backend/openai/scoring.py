@@ -1,0 +1,50 @@
+"""Scores of continuations from a server: their tokens as a part of the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ramify.backend.contract import ScoreRequest, Scores, Usage
+from ramify.backend.openai.sse import BrokenEventError
+from ramify.backend.openai.wire import Body, counts_of
+
+
+def score_bodies(model: str, request: ScoreRequest) -> list[Body]:
+    """One request of all continuations: a list of prompts with `prompt_logprobs` (vLLM)."""
+    prompts = [[*request.prompt.ids, *ids] for ids in request.continuations]
+    return [
+        {
+            "model": model,
+            "prompt": prompts,
+            "max_tokens": 1,
+            "temperature": 0,
+            "prompt_logprobs": 0,
+        }
+    ]
+
+
+def scores_of(request: ScoreRequest, answers: Sequence[Body], seconds: float) -> Scores:
+    """Read them. Raises BrokenEventError where something is missing."""
+    start = len(request.prompt)
+    choices: list[Any] = [choice for answer in answers for choice in answer.get("choices", ())]
+    choices.sort(key=lambda choice: choice.get("index", 0))
+    if len(choices) != len(request.continuations):
+        raise BrokenEventError(f"{len(choices)} scores for {len(request.continuations)} texts")
+    found = []
+    for ids, choice in zip(request.continuations, choices, strict=True):
+        steps = choice.get("prompt_logprobs")
+        if not isinstance(steps, list) or len(steps) != start + len(ids):
+            raise BrokenEventError("the log-probabilities of the prompt are missing")
+        try:
+            found.append(
+                tuple(
+                    float(steps[start + at][str(token)]["logprob"]) for at, token in enumerate(ids)
+                )
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenEventError(f"a log-probability is missing: {error}") from error
+    counts = [counts_of(answer.get("usage")) for answer in answers]
+    prompt = sum(len(request.prompt) + len(ids) for ids in request.continuations)
+    cached = sum(count.cached or 0 for count in counts)
+    return Scores(tuple(found), Usage(prompt, cached, 0, seconds, seconds))
