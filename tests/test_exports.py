@@ -7,7 +7,7 @@ import ramify as rf
 
 NAMES = """
 BatchInterruptedError BatchResult Branches EachBranches Event FakeBackend Index Outline Plan Policy
-Program RamifyError Result Retry Sampling State Timeouts Value aresolve assistant call cite
+Program RamifyError Result Retry Sampling State Timeouts Value aresolve assistant blocks call cite
 close_backends compress first gen lines open_backend patterns program register_backend rerank
 resolve retrieve score select set_default_backend system tool user vectors
 """.split()  # noqa: SIM905

@@ -14,7 +14,7 @@ from ramify.dsl.functions import (
     retrieve,
 )
 from ramify.dsl.operations import assistant, gen, score, select, system, tool, user
-from ramify.dsl.pieces import vectors
+from ramify.dsl.pieces import blocks, vectors
 from ramify.dsl.program import Program, program
 from ramify.dsl.state import State
 from ramify.dsl.typed import Outline
@@ -31,6 +31,7 @@ __all__ = [
     "Value",
     "aresolve",
     "assistant",
+    "blocks",
     "call",
     "cite",
     "compress",

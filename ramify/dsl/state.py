@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ramify.dsl.operations import Gen, Message, Operation, annotation_of, node_of
-from ramify.dsl.pieces import plain_segment
+from ramify.dsl.pieces import Blocks, plain_segment
 from ramify.dsl.trace import Trace
 from ramify.dsl.value import Value
 from ramify.errors import DuplicateNameError, ProgramError, UnknownVariableError
@@ -81,6 +81,10 @@ class State:
             self._extend(segments)
             segments.clear()
             self._operate(piece)
+        elif isinstance(piece, Blocks):
+            self._extend(segments)
+            segments.clear()
+            piece.append_to(self)
         elif isinstance(piece, (list, tuple)):
             for part in piece:
                 self._collect(part, segments)

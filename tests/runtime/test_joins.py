@@ -104,6 +104,26 @@ def test_models_that_cannot_read_the_text_and_say_why(end: str) -> None:
     run_sync(backend.close())
 
 
+def test_passages_are_read_again_in_any_order(llama: RadixBackend) -> None:
+    @rf.program
+    def asked(s: rf.State, passages: list[str], question: str, late: bool) -> Any:
+        known = rf.call(lambda: passages) if late else passages
+        s += rf.system("Answer from the passages.")
+        s += rf.user(rf.blocks(known, write=lambda passage: f"- {passage}\n"), question)
+        s += rf.assistant(rf.gen("answer", max_tokens=6, ignore_end=True))
+        return [s["answer"], s.text()]
+
+    run_sync(llama.clear_cache())
+    one, two, three = "The mill is old.", "A man sat there.", "Boats ran past the sea."
+    first = asked.run([one, two, three], "Who?", False, backend=llama)
+    assert f"User: - {one}\n- {two}\n- {three}\nWho?\n" in first.value[1]
+    computed = max(account.computed_tokens for account in first.accounts.values())
+    new = llama.renderer.count_text("Where is the sea?")
+    for passages, late in (([three, one], True), ([two, three, one], False), ([two], True)):
+        again = asked.run(passages, "Where is the sea?", late, backend=llama)
+        assert max(a.computed_tokens for a in again.accounts.values()) <= new + 12 < computed
+
+
 def test_divergence_of_distributions() -> None:
     p, q = {1: math.log(0.5), 2: math.log(0.5)}, {1: math.log(0.25), 2: math.log(0.75)}
     want = 0.5 * math.log(2) + 0.5 * math.log(0.5 / 0.75)
