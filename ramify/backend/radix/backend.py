@@ -71,6 +71,7 @@ class RadixBackend:
         self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
         self.context = parts.context
         self.slots = parts.slots
+        self.weight_bytes = parts.weight_bytes
         self._vocab = parts.engine.model.body.vocab
         self._vector_width = parts.vector_width
         self._vector_keys = VectorKeys()

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ramify.backend.radix.attention.context import StepContext
+from ramify.backend.radix.int8 import Int8Linear
 from ramify.backend.radix.linear import Linear
 
 _CLASSES = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
@@ -33,13 +34,13 @@ class _Norm:
 @dataclass(slots=True)
 class _Layer:
     before_attention: _Norm
-    qkv: Linear
+    qkv: Linear | Int8Linear
     query_norm: _Norm | None
     key_norm: _Norm | None
-    out: Linear
+    out: Linear | Int8Linear
     before_mlp: _Norm
-    gate_up: Linear
-    down: Linear
+    gate_up: Linear | Int8Linear
+    down: Linear | Int8Linear
     scale: float
     window: int | None
 
@@ -64,7 +65,8 @@ def can_fuse(model: Any) -> bool:
 class FusedBody:
     """See `Body`. Takes the weights over: the modules' own are given up layer by layer."""
 
-    def __init__(self, model: Any, *, context: int) -> None:
+    def __init__(self, model: Any, *, context: int, quantize: str = "none") -> None:
+        """`quantize` as in `RadixOptions`."""
         config, inner = model.config, model.model
         self.layers: int = config.num_hidden_layers
         self.vocab: int = config.vocab_size
@@ -73,11 +75,12 @@ class FusedBody:
         self._kv_heads: int = config.num_key_value_heads
         self._size: int = first.head_dim
         self._embed: Tensor = inner.embed_tokens.weight.detach()
-        self._head = Linear(model.lm_head)
+        linear = Linear if quantize == "none" else Int8Linear
+        self._head = (Int8Linear if quantize == "int8" else Linear)(model.lm_head)
         self._norm = _norm(inner.norm)
         self._layers = []
         for layer in inner.layers:
-            self._layers.append(_fuse(layer, config))
+            self._layers.append(_fuse(layer, config, linear))
             layer.self_attn = layer.mlp = None
         at = torch.arange(context, device=self._embed.device)[None]
         cos, sin = inner.rotary_emb(self._embed[:1], at)
@@ -124,18 +127,18 @@ def _norm(module: Any) -> _Norm:
     return _Norm(module.weight.detach(), module.variance_epsilon)
 
 
-def _fuse(layer: Any, config: Any) -> _Layer:
+def _fuse(layer: Any, config: Any, linear: type[Linear | Int8Linear]) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     normed = hasattr(attention, "q_norm")
     return _Layer(
         before_attention=_norm(layer.input_layernorm),
-        qkv=Linear(attention.q_proj, attention.k_proj, attention.v_proj),
+        qkv=linear(attention.q_proj, attention.k_proj, attention.v_proj),
         query_norm=_norm(attention.q_norm) if normed else None,
         key_norm=_norm(attention.k_norm) if normed else None,
-        out=Linear(attention.o_proj),
+        out=linear(attention.o_proj),
         before_mlp=_norm(layer.post_attention_layernorm),
-        gate_up=Linear(mlp.gate_proj, mlp.up_proj),
-        down=Linear(mlp.down_proj),
+        gate_up=linear(mlp.gate_proj, mlp.up_proj),
+        down=linear(mlp.down_proj),
         scale=attention.scaling,
         window=window_of(layer, config),
     )

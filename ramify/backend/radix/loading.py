@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ def load_model(
             f"the config of {str(folder)!r} cannot be read: {_first_line(error)}",
             hint="If the family needs code from the folder, and you trust it: remote_code=True.",
         ) from error
+    check_quantization(config)
     _check_weights(folder)
     found = model_class(config, remote_code=remote_code)
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -79,6 +81,11 @@ def _read(
             folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True,
             trust_remote_code=remote_code, output_loading_info=True, ignore_mismatched_sizes=True,
         )  # fmt: skip
+    except ImportError as error:
+        raise ModelLoadError(
+            f"the weights of {str(folder)!r} are quantized by {quantization(config)!r}, which "
+            f"needs a package that is not installed: {_first_line(error)}",
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelLoadError(
             f"the weights of {str(folder)!r} cannot be read: {_first_line(error)}",
@@ -132,6 +139,28 @@ def _check_complete(folder: Path, info: dict[str, Any]) -> None:
             )
     if info.get("error_msgs"):
         raise ModelLoadError(f"{str(folder)!r} cannot be loaded: {info['error_msgs'][0]}")
+
+
+def quantization(config: Any) -> str:
+    """The method by which a checkpoint is quantized; empty where it is not."""
+    found = getattr(config, "quantization_config", None)
+    if not found:
+        return ""
+    read = found.get if isinstance(found, dict) else partial(getattr, found)
+    return str(read("quant_method", None) or "an unnamed method")
+
+
+def check_quantization(config: Any) -> None:
+    """Raise ModelLoadError for a method that transformers does not know: it would read the
+    numbers as if they were plain."""
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+
+    method = quantization(config)
+    if method and method not in AUTO_QUANTIZER_MAPPING and method != "bitsandbytes":
+        raise ModelLoadError(
+            f"the weights are quantized by {method!r}, which transformers does not know.",
+            hint="Use a checkpoint in float32 or bfloat16, with quantize='int8' if need be.",
+        )
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from ramify.errors import BackendError
 
 DTYPES = ("auto", "float32", "bfloat16")
+QUANTIZE = ("none", "int8", "int8-layers")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -20,6 +21,7 @@ class RadixOptions:
 
     device: str = "cpu"
     dtype: str = "auto"  # auto: as the checkpoint has it
+    quantize: str = "none"  # int8: weights of all linear layers; int8-layers: not the LM head's
     pool_tokens: int | None = None  # size of the KV pool; or
     pool_bytes: int | None = None  # in bytes; None: a quarter of the free memory
     max_batch: int = 64  # sequences in one step
@@ -36,6 +38,7 @@ class RadixOptions:
     def __post_init__(self) -> None:
         for name, ok, need in (
             ("dtype", self.dtype in DTYPES, f"one of {', '.join(DTYPES)}"),
+            ("quantize", self.quantize in QUANTIZE, f"one of {', '.join(QUANTIZE)}"),
             ("pool_tokens", self.pool_tokens is None or self.pool_tokens > 0, "over 0"),
             ("pool_bytes", self.pool_bytes is None or self.pool_bytes > 0, "over 0"),
             ("max_batch", self.max_batch > 0, "over 0"),

@@ -12,16 +12,18 @@ import torch
 
 from ramify.backend.contract import Profile
 from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.devices import free_bytes, open_device
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
 from ramify.backend.radix.fused import FusedBody, can_fuse
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
+from ramify.backend.radix.int8 import quantize_modules, weight_bytes
 from ramify.backend.radix.loading import find_folder, load_model
 from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.native.body import NativeBody, can_run
 from ramify.backend.radix.native.build import try_library
-from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
+from ramify.backend.radix.options import RadixOptions, pool_slots
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope
 from ramify.backend.radix.scheduler import Scheduler
@@ -30,6 +32,7 @@ from ramify.errors import CapabilityError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
+_INT8_ERROR = 0.3  # of logits, relative: more is no rounding of weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Parts:
     folder: Path
     context: int
     slots: int
+    weight_bytes: int
     vector_width: int  # of vectors in prompts; 0 where the model takes none
     engine: Engine
     profile: Profile
@@ -51,7 +55,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     """Load and test a model, and build an engine for it. Raises ModelLoadError."""
     folder = find_folder(source)
     name = options.name or folder.name
-    device = torch.device(options.device)
+    device = open_device(options.device)
     prepare = partial(_prepare, options.threads)
     prepare()
     register_attention()
@@ -60,20 +64,17 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         remote_code=options.remote_code, attention=ATTENTION,
     )  # fmt: skip
     context = context_of(config)
-    profile = _first_guess(model, Profile(name=name, context=context, max_batch=options.max_batch))
+    held = weight_bytes(model, options.quantize)
+    profile = Profile(name=name, context=context, max_batch=options.max_batch)
+    profile = _first_guess(model, held, profile)
     width = vector_width(model)
     test = SelfTest(model, device)
     body: Body = HFBody(model)
     slot_bytes = test.run(body)
     rope, no_blocks = _rope(model, body, context, device)
-    if options.fused and can_fuse(model):
-        if options.native and can_run(model) and try_library() is not None:
-            body = NativeBody(model, context=context)
-        else:
-            body = FusedBody(model, context=context)
-        test.run(body)
+    body = _best(model, body, test, options, context, device)
     slots = pool_slots(
-        options, slot_bytes=slot_bytes, context=context, free_bytes=partial(_free_bytes, device)
+        options, slot_bytes=slot_bytes, context=context, free_bytes=partial(free_bytes, device)
     )
     scheduler = Scheduler(
         Cache(slots, shared=options.cache),
@@ -81,7 +82,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     )  # fmt: skip
     language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
     engine = Engine(language, scheduler)
-    return Parts(name, folder, context, slots, width, engine, profile, no_blocks, prepare)
+    return Parts(name, folder, context, slots, held, width, engine, profile, no_blocks, prepare)
 
 
 def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[Rope | None, str]:
@@ -91,21 +92,36 @@ def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[R
         return None, error.what
 
 
+def _best(
+    model: Any, plain: Body, test: SelfTest, options: RadixOptions, context: int,
+    device: torch.device,
+) -> Body:  # fmt: skip
+    """The fastest body for a model and these options, tested."""
+    quantize = options.quantize
+    if options.fused and can_fuse(model):
+        if quantize != "none":
+            fused = FusedBody(model, context=context, quantize=quantize)
+            test.run(fused, within=_INT8_ERROR)
+            return fused
+        native = options.native and can_run(model) and try_library() is not None
+        body: Body = (NativeBody if native else FusedBody)(model, context=context)
+        test.run(body)
+        return body
+    if quantize != "none":
+        quantize_modules(model, head=quantize == "int8")
+        test.run(plain, within=_INT8_ERROR)
+    return plain
+
+
 def _prepare(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
 
 
-def _free_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return 3 * torch.cuda.mem_get_info(device)[0]  # a GPU is for this: use three quarters
-    return free_host_bytes()
-
-
-def _first_guess(model: Any, profile: Profile) -> Profile:
+def _first_guess(model: Any, held: int, profile: Profile) -> Profile:
     """Seconds from the number of parameters and their bytes, until they are measured."""
     numbers = sum(p.numel() for p in model.parameters())
-    read = sum(p.nbytes for p in model.parameters()) / _BYTES
+    read = held / _BYTES
     prefill = 2 * numbers / _FLOPS
     steps = tuple((batch, max(read, prefill * batch)) for batch in (1, 16))
     return profile.with_measured(prefill_s=prefill, decode_s=steps)

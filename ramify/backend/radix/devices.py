@@ -1,0 +1,51 @@
+"""The device that a model runs on, refused before anything is loaded where it is not there."""
+
+from __future__ import annotations
+
+import torch
+
+from ramify.backend.radix.options import free_host_bytes
+from ramify.errors import BackendError
+
+_KINDS = ("cpu", "cuda", "mps", "xpu")
+
+
+def open_device(name: str) -> torch.device:
+    """The device of this name ("cpu", "cuda", "cuda:1", ...).
+
+    Raises BackendError for a name that means nothing here, or a device that this torch or this
+    machine does not have.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(
+            f"device={name!r} is no device.", hint=f"Choose one of {', '.join(_KINDS)}."
+        ) from error
+    if device.type not in _KINDS:
+        raise BackendError(
+            f"device={name!r} cannot run a model.", hint=f"Choose one of {', '.join(_KINDS)}."
+        )
+    if device.type == "cpu":
+        return device
+    module = getattr(torch, device.type)
+    if not module.is_available():
+        built = device.type != "cuda" or torch.version.cuda or torch.version.hip
+        what = "finds none on this machine" if built else "was built without CUDA"
+        raise BackendError(
+            f"device={name!r} is not available: torch {torch.__version__} {what}.",
+            hint="Use device='cpu', or install the build of torch that fits the machine.",
+        )
+    if device.index is not None and device.index >= module.device_count():
+        raise BackendError(
+            f"device={name!r} is not available: there are {module.device_count()} of its kind.",
+            hint="They are counted from 0.",
+        )
+    return device
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for a pool, which takes a quarter of it by default."""
+    if device.type == "cuda":
+        return 3 * int(torch.cuda.mem_get_info(device)[0])  # a GPU is for this: three quarters
+    return free_host_bytes()
