@@ -60,6 +60,11 @@ class Answer:
             answer = parent
         return answer.forked_at
 
+    @property
+    def left(self) -> int:
+        """The most tokens that may still come in this stretch."""
+        return self.row.sampling.max_tokens - self.row.step
+
     def sampling_row(self) -> Row:
         """What the sampler must know now."""
         if self.row.penalized:

@@ -125,9 +125,10 @@ class Cache:
         path.leaf = leaf
         path.shared = path.done = path.sharable
 
-    def grow(self, sequence: Sequence) -> bool:
-        """Make sure that every known token has a slot; False where there is none to be had."""
-        need = sequence.length - sequence.held
+    def grow(self, sequence: Sequence, more: int = 0) -> bool:
+        """Make sure that every known token has a slot, and `more` behind them; False where there
+        is none to be had."""
+        need = sequence.length + more - sequence.held
         if need <= 0:
             return True
         if self.available < need:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ramify.backend.radix.answer import Answer
+from ramify.backend.radix.draft import Drafter
 from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
 from ramify.backend.radix.layout import Span
 from ramify.backend.radix.metrics import Metrics, Snapshot
 from ramify.backend.radix.model import LanguageModel, Step
-from ramify.backend.radix.sampler import Choice, choose, no_numbers
+from ramify.backend.radix.sampler import Choice, Row, choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.vectors import Inserted
@@ -33,9 +34,12 @@ class _Wanted:
 class Engine:
     """Runs all jobs to their end, step by step."""
 
-    def __init__(self, model: LanguageModel, scheduler: Scheduler) -> None:
+    def __init__(
+        self, model: LanguageModel, scheduler: Scheduler, drafter: Drafter | None = None
+    ) -> None:
         self.model = model
         self.scheduler = scheduler
+        self.drafter = drafter
         self.jobs: dict[Job, None] = {}  # in order of submission
         self.metrics = Metrics()
         self._held = 0  # slots that finished branches would still hold if they were not freed
@@ -65,13 +69,17 @@ class Engine:
 
     def step(self) -> None:
         """Compute one step and give out what came of it."""
+        if self.drafter is not None:
+            self.drafter.prepare(self._going_on())
         chunks = self.scheduler.plan()
         if chunks:
             step, wanted = _inputs(chunks)
             logits = self.model.forward(step)
             self.scheduler.complete(chunks)
-            self._count(chunks, len(step.tokens))
+            steps = self._count(chunks, len(step.tokens))
             self._take(wanted, logits)
+            if self.drafter is not None and steps == len(chunks):
+                self.drafter.measure(len(step.tokens))
         running = self.scheduler.running
         warm = [job for s in running if isinstance(job := s.job, Warming) and s.ready]
         for job in warm:
@@ -92,27 +100,53 @@ class Engine:
         )  # fmt: skip
 
     def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
-        answers: list[tuple[int, Answer]] = []
+        answers: list[tuple[Answer, int]] = []  # and how many rows each has
+        at: list[int] = []
+        rows: list[Row] = []
         for item in wanted:
             sequence = item.chunk.sequence
             job = sequence.job
             if isinstance(job, Generation):
-                answers.append((item.first, job.answers[sequence]))
+                answer, count = job.answers[sequence], item.last - item.first
+                answers.append((answer, count))
+                at += range(item.first, item.last)
+                if self.drafter is None:
+                    rows.append(answer.sampling_row())
+                else:
+                    rows += self.drafter.rows(answer, count)
             elif isinstance(job, Scoring):
                 self._take_scores(job, item, logits[item.first : item.last])
         if not answers:
             return
-        rows = [row for row, _ in answers]
-        chosen = logits if len(rows) == len(logits) else logits[rows]
-        choices = choose(chosen, [answer.sampling_row() for _, answer in answers])
-        for choice, (_, answer) in zip(choices, answers, strict=True):
-            self._advance(answer, choice)
+        choices = choose(logits if len(at) == len(logits) else logits[at], rows)
+        first = 0
+        for answer, count in answers:
+            self._advance(answer, choices[first : first + count])
+            first += count
 
-    def _advance(self, answer: Answer, choice: Choice) -> None:
-        """Give an answer its next token, or end its request with what went wrong."""
-        job, error = answer.job, choice.error
-        if job not in self.jobs:
+    def _advance(self, answer: Answer, choices: list[Choice]) -> None:
+        """Give an answer its next token, and those behind it as long as its draft was right."""
+        if answer.job not in self.jobs:
             return  # another of its branches failed in this step
+        sequence, accepted = answer.sequence, 0
+        draft = self.drafter.drafted(answer) if self.drafter is not None else []
+        row = answer.row
+        while self._go_on(answer, choices[accepted]):
+            if accepted + 1 == len(choices) or choices[accepted].token != draft[accepted]:
+                break
+            if answer.row is not row:
+                break  # it has forked: what follows draws by other rules
+            accepted += 1
+            sequence.done += 1
+        if self.drafter is not None:
+            self.metrics.drafted += self.drafter.judge(answer, accepted)
+            self.metrics.accepted += accepted
+            if answer.ended:
+                self.drafter.forget(sequence)
+
+    def _go_on(self, answer: Answer, choice: Choice) -> bool:
+        """Give an answer a token, or end its request with what went wrong; whether it goes on."""
+        job, error = answer.job, choice.error
         if error is None:
             try:
                 taken = answer.take(choice)
@@ -120,12 +154,24 @@ class Engine:
                 error = wrong
         if error is not None:
             self._fail(job, error)
-        elif taken.done:
+            return False
+        if taken.done:
             self._end_answer(answer)
         elif taken.child is not None:
             self.metrics.forks += 1
             self.scheduler.cache.share_tail(answer.sequence)
             self.scheduler.submit(taken.child.sequence)
+        return not taken.done
+
+    def _going_on(self) -> list[Answer]:
+        """The answers whose next step is one token."""
+        found = []
+        for sequence in self.scheduler.running:
+            job = sequence.job
+            ready = sequence.length - sequence.done == 1 and sequence.ready
+            if ready and isinstance(job, Generation):
+                found.append(job.answers[sequence])
+        return found
 
     def _end_answer(self, answer: Answer) -> None:
         """A branch is complete; the KV that is a child's own goes at once."""
@@ -183,11 +229,14 @@ class Engine:
     def _drop(self, job: Job, *, keep: bool = True) -> None:
         for sequence in job.live:
             self.scheduler.remove(sequence, keep=keep)
+            if self.drafter is not None:
+                self.drafter.forget(sequence)
         job.live.clear()
         self._forget(job)
 
-    def _count(self, chunks: list[Chunk], rows: int) -> None:
-        decoded = sum(chunk.stop - chunk.start == 1 for chunk in chunks)
+    def _count(self, chunks: list[Chunk], rows: int) -> int:
+        """Note a step; how many of its chunks were a step of an answer."""
+        decoded = sum(c.stop - c.start == 1 + c.sequence.drafted for c in chunks)
         self.metrics.steps += 1
         self.metrics.rows += rows
         self.metrics.decoded += decoded
@@ -195,6 +244,7 @@ class Engine:
         live = cache.slots.used - cache.tree.evictable
         self.metrics.peak_live = max(self.metrics.peak_live, live)
         self.metrics.peak_unfreed = max(self.metrics.peak_unfreed, live + self._held)
+        return decoded
 
     def check(self) -> None:
         """Raise AssertionError where jobs, scheduler and cache disagree."""

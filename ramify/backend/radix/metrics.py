@@ -15,6 +15,8 @@ class Metrics:
     finished: int = 0  # requests
     cancelled: int = 0
     failed: int = 0
+    drafted: int = 0  # tokens that were guessed,
+    accepted: int = 0  # and were right
     forks: int = 0
     peak_live: int = 0  # the most slots that were in use by requests at once
     peak_unfreed: int = 0  # the same, had branches held their KV until their request's end
@@ -39,6 +41,8 @@ class Snapshot:
     finished: int
     cancelled: int
     failed: int
+    drafted: int
+    accepted: int
     forks: int
     peak_live: int
     peak_unfreed: int

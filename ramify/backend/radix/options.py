@@ -12,6 +12,7 @@ from ramify.errors import BackendError
 
 DTYPES = ("auto", "float32", "bfloat16")
 QUANTIZE = ("none", "int8", "int8-layers")
+DRAFTS = ("auto", "off")
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -32,6 +33,7 @@ class RadixOptions:
     cache: bool = True  # False: nothing is shared; the naive twin, for comparison
     fused: bool = True  # False: transformers' own modules, also where we have faster ones
     native: bool = True  # False: torch's operators only, nothing that a compiler builds
+    draft: str = "auto"  # tokens guessed from what was read: while it pays, "off", or so many
     remote_code: bool = False  # run Python code from the model's folder
     name: str | None = None  # None: the folder's
 
@@ -43,6 +45,7 @@ class RadixOptions:
             ("pool_bytes", self.pool_bytes is None or self.pool_bytes > 0, "over 0"),
             ("max_batch", self.max_batch > 0, "over 0"),
             ("token_budget", self.token_budget > 0, "over 0"),
+            ("draft", self.draft in DRAFTS or self.draft.isdecimal(), "auto, off or a number"),
             ("patience", self.patience >= 0, "0 or more"),
             ("threads", self.threads is None or self.threads > 0, "over 0"),
         ):
@@ -63,6 +66,8 @@ class RadixOptions:
                 near = get_close_matches(name, kinds, 1)
                 hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(kinds)}."
                 raise BackendError(f"the radix backend has no option {name!r}.", hint=hint)
+            if name == "draft":
+                value = str(value)
             found[name] = _read(name, value, kinds[name]) if isinstance(value, str) else value
         return cls(**found)
 

@@ -65,7 +65,7 @@ class Scheduler:
         self._admit()
         self.running.sort(key=lambda s: self.waiting.rank(s, self.step))
         chunks, prefills = self._decodes()
-        budget = self.budget - len(chunks)
+        budget = self.budget - sum(chunk.stop - chunk.start for chunk in chunks)
         scheduled: dict[int, int] = {}
         for sequence in prefills:
             if budget <= 0:
@@ -81,7 +81,7 @@ class Scheduler:
             sequence = chunk.sequence
             for node, computed in chunk.fills:
                 node.computed = computed
-            sequence.done = max(sequence.done, chunk.stop)
+            sequence.done = max(sequence.done, min(chunk.stop, sequence.length))
             if not sequence.preempted:
                 rows = min(chunk.stop, sequence.prompt) - min(chunk.start, sequence.prompt)
                 sequence.computed += rows
@@ -99,7 +99,8 @@ class Scheduler:
             self.running.append(sequence)
 
     def _decodes(self) -> tuple[list[Chunk], list[Sequence]]:
-        """One row for each sequence whose prompt is computed, and the sequences that are not."""
+        """A row for each sequence whose prompt is computed, with those of its draft behind it, and
+        the sequences that are not."""
         chunks, prefills = [], []
         for sequence in list(self.running):
             if sequence.leaf is None:
@@ -107,7 +108,10 @@ class Scheduler:
             if not sequence.ready or sequence.length - sequence.done != 1:
                 prefills.append(sequence)
             elif self._make_room(sequence):
-                chunks.append(Chunk(sequence, sequence.done, sequence.length))
+                if sequence.drafted and not self.cache.grow(sequence, sequence.drafted):
+                    sequence.drafted = 0  # nobody makes room for a guess
+                stop = sequence.length + sequence.drafted
+                chunks.append(Chunk(sequence, sequence.done, stop))
         return chunks, [s for s in prefills if s.leaf is not None]
 
     def _make_room(self, sequence: Sequence) -> bool:
@@ -123,6 +127,7 @@ class Scheduler:
         """Back to the queue; its KV stays in the tree until it is evicted, then is recomputed."""
         self.running.remove(sequence)
         self.cache.retire(sequence)
+        sequence.drafted = 0
         for path in sequence.paths:
             path.preempted += 1
         self.preempted += 1

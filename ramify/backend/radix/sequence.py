@@ -49,6 +49,7 @@ class Sequence:
     done: int = 0  # positions below have KV, once the path is ready
     computed: int = 0  # positions below `prompt` that this sequence itself computed at first
     preempted: int = 0  # how often
+    drafted: int = 0  # tokens in the buffer behind `length` that are guesses for this step
     root: str = ""  # name of the root that its path in the tree hangs from
     base: int = 0  # positions below belong to supports
     runs: tuple[Run, ...] = ()  # which ones: positions of `supports[run.path]`

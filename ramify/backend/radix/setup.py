@@ -13,6 +13,8 @@ import torch
 from ramify.backend.contract import Profile
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.devices import free_bytes, open_device
+from ramify.backend.radix.draft import Drafter
+from ramify.backend.radix.draft_cost import DraftPolicy
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
@@ -81,8 +83,14 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
     language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
-    engine = Engine(language, scheduler)
+    engine = Engine(language, scheduler, _drafter(options))
     return Parts(name, folder, context, slots, held, width, engine, profile, no_blocks, prepare)
+
+
+def _drafter(options: RadixOptions) -> Drafter | None:
+    if options.draft == "off":
+        return None
+    return Drafter(DraftPolicy(fixed=None if options.draft == "auto" else int(options.draft)))
 
 
 def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[Rope | None, str]:

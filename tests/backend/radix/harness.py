@@ -12,6 +12,8 @@ import torch
 
 from ramify.backend.contract import Delta, Request, Scores, TokenPrompt, Usage
 from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.draft import Drafter
+from ramify.backend.radix.draft_cost import DraftPolicy
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.fused import FusedBody
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
@@ -108,12 +110,14 @@ def engine_for(
     cache: bool = True,
     pays: int = 16,
     fused: Fused = False,
+    draft: int = 0,
     **options: Any,
 ) -> Engine:
-    """An engine over a family's tiny model; `pays` is small so that sharing is exercised."""
+    """An engine over a family's tiny model; `pays` is small so that sharing is exercised. `draft`:
+    so many tokens are guessed wherever something speaks for them."""
     scheduler = Scheduler(Cache(slots, shared=cache), **options)
     model = LanguageModel(body(family, fused=fused), KVPool(slots, CPU), context=512, pays=pays)
-    return Engine(model, scheduler)
+    return Engine(model, scheduler, Drafter(DraftPolicy(fixed=draft)) if draft else None)
 
 
 def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any) -> Generation:
