@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from ramify.backend.collect import collect
 from ramify.backend.contract import (
     Capabilities,
     Delta,
@@ -20,7 +21,6 @@ from ramify.backend.contract import (
     Scores,
     TokenPrompt,
     Usage,
-    collect,
 )
 from ramify.backend.gate import Gate
 from ramify.backend.leaders import Leaders
