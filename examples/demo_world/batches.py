@@ -1,4 +1,4 @@
-"""From conversations to packed rows: token ids, loss weights, who may look at whom."""
+"""From scenes to batches: token ids, loss weights, who may look at whom."""
 
 from __future__ import annotations
 
@@ -7,121 +7,206 @@ from dataclasses import dataclass
 
 import torch
 
-from examples.demo_world.stages import STAGES, Stage
-from examples.demo_world.tasks import CONTEXT_LOSS, CONTEXT_SHARE, Message, Mix, conversation
+from examples.demo_world.kernels import HALF
+from examples.demo_world.lean import Shape
+from examples.demo_world.stages import Kind, Stage
+from examples.demo_world.tasks import (
+    CONTEXT_LOSS,
+    CONTEXT_SHARE,
+    MAKERS,
+    Message,
+    Piece,
+    Scene,
+)
 from examples.demo_world.tokenizer import END, PAD, Encoder
 from examples.demo_world.town import Split
 
+FAR = -1e9  # added to a score: not seen
 
-@dataclass(frozen=True)
+
+@dataclass
 class Document:
-    """One encoded conversation. `answer[i]` counts the answers; -1 where i is in none."""
+    """A stretch of tokens; `answer[i]` says whether token i belongs to an answer."""
 
     ids: list[int]
     loss: list[float]
-    answer: list[int]
+    answer: list[bool]
+
+    def add(self, ids: list[int], loss: float, answer: bool = False) -> None:
+        """Go on with `ids`."""
+        self.ids += ids
+        self.loss += [loss] * len(ids)
+        self.answer += [answer] * len(ids)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Packed rows, all [rows, length]: a token sees earlier tokens of its own document only.
+    """D scenes with B branches each, as `lean.Lean` reads them: prefixes first, then branches.
 
-    `document` numbers the documents of a row (-1 padding); `answer` numbers the answers of the
-    whole batch (-1 outside). Inputs are `ids[:, :-1]`, targets `ids[:, 1:]`.
+    ids, position, loss, answer: [tokens]. `loss` and `target` belong to the token that is read
+    (they are about the next one); `answer` numbers the answers of the batch, -1 outside.
     """
 
+    shape: Shape
     ids: torch.Tensor
+    position: torch.Tensor
+    target: torch.Tensor
     loss: torch.Tensor
     answer: torch.Tensor
-    document: torch.Tensor
-    position: torch.Tensor
+    prefix_mask: torch.Tensor
+    branch_mask: torch.Tensor
 
     def to(self, device: str) -> Batch:
         """The same batch on another device."""
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
-
-    def mask(self, dtype: torch.dtype) -> torch.Tensor:
-        """Additive attention mask [rows, 1, length - 1, length - 1] of the inputs."""
-        document = self.document[:, :-1]
-        same = document[:, :, None] == document[:, None, :]
-        seen = torch.tril(same)
-        mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
+        names = [name for name in self.__dataclass_fields__ if name != "shape"]
+        return Batch(self.shape, *(getattr(self, name).to(device) for name in names))
 
 
-def encode(encoder: Encoder, messages: list[Message]) -> Document:
-    """A conversation as tokens; an answer counts from its first token to its `<|end|>`."""
-    document = Document([], [], [])
-    answers = 0
-
-    def add(ids: list[int], loss: float, answer: int) -> None:
-        document.ids.extend(ids)
-        document.loss.extend([loss] * len(ids))
-        document.answer.extend([answer] * len(ids))
-
-    for message in messages:
-        add([encoder.special[f"<|{message.role}|>"]], 0.0, -1)
-        at = answers if message.role == "assistant" else -1
-        for piece in message.pieces:
-            add(encoder(piece.text), piece.loss, at)
-        add([encoder.special[END]], 0.3 if at >= 0 else 0.0, at)
-        answers += at >= 0
-    return document
+def add_pieces(
+    document: Document, encoder: Encoder, pieces: tuple[Piece, ...], answer: bool
+) -> None:
+    """The pieces' tokens."""
+    for piece in pieces:
+        ids = [encoder.special[piece.text]] if piece.special else encoder(piece.text)
+        document.add(ids, piece.loss, answer and piece.loss > 0)
 
 
-def pick_mix(rng: random.Random, stage: int, stages: tuple[Stage, ...] = STAGES) -> Mix:
-    """The stage's own mix, or one of an earlier stage."""
-    if stage == 0 or rng.random() < stages[stage].share:
-        return stages[stage].mix
-    return stages[rng.randrange(stage)].mix
+def add_message(document: Document, encoder: Encoder, message: Message) -> None:
+    """A whole message; an answer counts up to its `<|end|>`."""
+    answer = message.role == "assistant"
+    document.add([encoder.special[f"<|{message.role}|>"]], 0.0)
+    add_pieces(document, encoder, message.pieces, answer)
+    document.add([encoder.special[END]], 0.3 if answer else 0.0, answer)
 
 
-def pack(
-    rng: random.Random, encoder: Encoder, mixes: list[Mix], split: Split, rows: int, length: int
+def encode(encoder: Encoder, scene: Scene) -> tuple[Document, list[Document]]:
+    """The prefix and the branches of a scene."""
+    prefix = Document([], [], [])
+    for message in scene.messages:
+        add_message(prefix, encoder, message)
+    if scene.open is not None:
+        prefix.add([encoder.special["<|user|>"]], 0.0)
+        prefix.add(encoder(scene.open), CONTEXT_LOSS)
+    branches = []
+    for messages in scene.branches:
+        branch = Document([], [], [])
+        rest = messages
+        if scene.open is not None:
+            (piece,) = messages[0].pieces
+            text = "\n\n" + piece.text[1:] if scene.open else piece.text
+            branch.add(encoder(text), piece.loss)
+            branch.add([encoder.special[END]], 0.0)
+            rest = messages[1:]
+        for message in rest:
+            add_message(branch, encoder, message)
+        branches.append(branch)
+    return prefix, branches
+
+
+def _round(length: int) -> int:
+    return -(-length // 4) * 4
+
+
+def _size(one: tuple[Document, list[Document]]) -> int:
+    return len(one[0].ids) + sum(len(part.ids) for part in one[1])
+
+
+def fill(
+    rng: random.Random, encoder: Encoder, kind: Kind, split: Split, tokens: int, share: float
 ) -> Batch:
-    """Fill `rows` rows of `length` tokens with conversations, several to a row where they fit."""
+    """A batch of one kind of about `tokens` tokens, padding counted.
+
+    `share` of the context's tokens keep their small loss.
+    """
+    pool = [encode(encoder, MAKERS[kind.maker](rng, split, kind.mix)) for _ in range(2)]
+    while sum(_size(one) for one in pool) < 2.2 * tokens:  # twice what is needed,
+        pool.append(encode(encoder, MAKERS[kind.maker](rng, split, kind.mix)))
+    pool.sort(key=lambda one: (max(len(part.ids) for part in one[1]), len(one[0].ids)))
+    if rng.random() < 0.5:  # so that the longer or the shorter half is padded less
+        pool.reverse()
+    scenes: list[tuple[Document, list[Document]]] = []
+    prefix = branch = 0
+    for one in pool:
+        count = max(len(parts) for _, parts in [*scenes, one])
+        wide = max(prefix, _round(len(one[0].ids)))
+        long = max(branch, _round(max(len(part.ids) for part in one[1])))
+        if scenes and (len(scenes) + 1) * (wide + count * long) > tokens:
+            break
+        scenes.append(one)
+        prefix, branch = wide, long
+    branches = max(len(parts) for _, parts in scenes)
+    return collate(rng, encoder, scenes, Shape(len(scenes), prefix, branches, branch), share)
+
+
+def collate(
+    rng: random.Random,
+    encoder: Encoder,
+    scenes: list[tuple[Document, list[Document]]],
+    shape: Shape,
+    share: float,
+) -> Batch:
+    """Put encoded scenes into tensors, padded at their right."""
     pad = encoder.special[PAD]
-    shape = (rows, length)
-    ids, loss = torch.full(shape, pad), torch.zeros(shape)
-    answer, document = torch.full(shape, -1), torch.full(shape, -1)
-    position = torch.zeros(shape, dtype=torch.long)
+    heads, tails = [], []
+    masks = torch.zeros(shape.scenes, shape.prefix)
     answers = 0
-    waiting: list[Document] = []
-    for row in range(rows):
-        start, number = 0, 0
-        while length - start > 40:
-            fits = [one for one in waiting if len(one.ids) <= length - start]
-            if fits:
-                one = max(fits, key=lambda doc: len(doc.ids))
-                waiting.remove(one)
-            elif number and len(waiting) >= 8:
-                break
-            else:
-                one = encode(encoder, conversation(rng, split, rng.choice(mixes)))
-                if start and len(one.ids) > length - start:
-                    waiting.append(one)
-                    continue
-            size = min(len(one.ids), length - start)
-            span = slice(start, start + size)
-            ids[row, span] = torch.tensor(one.ids[:size])
-            loss[row, span] = torch.tensor(
-                [
-                    0.0 if at == CONTEXT_LOSS and rng.random() > CONTEXT_SHARE else at
-                    for at in one.loss[:size]
-                ]
-            )
-            here = torch.tensor(one.answer[:size])
-            answer[row, span] = torch.where(here >= 0, here + answers, here)
-            answers += max(one.answer) + 1
-            document[row, span] = number
-            position[row, span] = torch.arange(size)
-            start, number = start + size, number + 1
-    return Batch(ids, loss, answer, document, position)
+    for at, (head, parts) in enumerate(scenes):
+        masks[at, len(head.ids) :] = FAR
+        heads.append(_row(rng, head, shape.prefix, 0, -1, pad, share))
+        for part in parts + [Document([], [], [])] * (shape.branches - len(parts)):
+            number = answers if any(part.answer) else -1
+            answers += any(part.answer)
+            tails.append(_row(rng, part, shape.length, len(head.ids), number, pad, share))
+    ids, position, target, loss, answer = (
+        torch.tensor([value for row in (*heads, *tails) for value in row[name]])
+        for name in range(5)
+    )
+    causal = torch.full((shape.prefix, shape.prefix), FAR).triu(1)
+    own = torch.full((shape.length, shape.length), FAR).triu(1)
+    branch_mask = torch.cat(
+        [
+            masks[:, None].expand(-1, shape.length, -1),
+            own.expand(shape.scenes, -1, -1),
+        ],
+        -1,
+    )
+    return Batch(
+        shape, ids, position, target, loss.float(), answer,
+        causal.to(HALF)[None, None, None], branch_mask.to(HALF)[:, None, None, None],
+    )  # fmt: skip
 
 
-def training_batch(encoder: Encoder, seed: int, step: int, stage: int, tokens: int) -> Batch:
-    """The batch of a step: the same for the same seed, step and stage, on any machine."""
-    rng = random.Random(f"{seed}/{stage}/{step}")
-    length = STAGES[stage].length
-    mixes = [pick_mix(rng, stage) for _ in range(64)]
-    return pack(rng, encoder, mixes, "train", max(1, tokens // length), length)
+Row = tuple[list[int], list[int], list[int], list[float], list[int]]
+
+
+def _row(
+    rng: random.Random, part: Document, length: int, start: int, number: int, pad: int, share: float
+) -> Row:
+    """ids, positions, targets, losses and answers of one padded stretch."""
+    size = len(part.ids)
+    loss = [0.0 if at == CONTEXT_LOSS and rng.random() > share else at for at in part.loss]
+    rest = length - size
+    return (
+        part.ids + [pad] * rest,
+        list(range(start, start + length)),
+        part.ids[1:] + [pad] * (rest + 1 if size else rest),
+        loss[1:] + [0.0] * (rest + 1 if size else rest),
+        [number if at else -1 for at in part.answer[1:]] + [-1] * (rest + 1 if size else rest),
+    )
+
+
+def training_batches(
+    encoder: Encoder, seed: int, step: int, stage: Stage, tokens: int
+) -> list[Batch]:
+    """The batches of a step, one or two kinds: the same for the same seed, step and stage."""
+    rng = random.Random(f"{seed}/{stage.name}/{step}")
+    kinds = rng.choices(stage.kinds, [kind.weight for kind in stage.kinds], k=2)
+    if kinds[0] is kinds[1]:
+        return [fill(rng, encoder, kinds[0], "train", tokens, CONTEXT_SHARE)]
+    return [fill(rng, encoder, kind, "train", tokens // 2, CONTEXT_SHARE) for kind in kinds]
+
+
+def dev_batch(encoder: Encoder, kind: Kind, tokens: int) -> Batch:
+    """A fixed batch over dev towns, for the gates."""
+    rng = random.Random(f"dev/{kind.name}")
+    return fill(rng, encoder, kind, "dev", tokens, 0.0)

@@ -5,33 +5,46 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
+from examples.demo_world import forms
 from examples.demo_world.phrasing import canonical, drop_sentences, drop_words, sentences
-from examples.demo_world.questions import ASPECT, point, question
-from examples.demo_world.tasks import SYSTEMS, Passage, titles
+from examples.demo_world.questions import point, question
+from examples.demo_world.tasks import SYSTEMS
 from examples.demo_world.town import KEYS, Facts, make_town, town_names
 from ramify.demo.world import ABSENT
 
 Shorten = Callable[[random.Random, list[str], int], str]
+Way = Literal["plain", "graph", "forks"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One prompt. `answer` is the whole text expected, `facts` the values that must be in it."""
+    """One prompt. `answer` is the whole text expected, `facts` the values that must be in it.
+
+    `passages` and `question`: the same for ways that do not ask everything at once.
+    """
 
     messages: list[dict[str, str]]
     answer: str
     facts: dict[str, str]
+    passages: tuple[str, ...] = ()
+    question: str = ""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A row of the table: how to make a case, its bar in percent (None: no bar), its level."""
+    """A row of the table: how to make a case, its bar in percent (None: no bar), its level.
+
+    `way`: how it is answered (see `ways`). Tasks with the same `draw` have the same cases.
+    """
 
     name: str
     make: Callable[[random.Random], Case]
     bar: float | None = None
     level: int = 1
+    way: Way = "plain"
+    draw: str = ""
 
 
 def untouched(rng: random.Random, lines: list[str], asked: int) -> str:
@@ -124,43 +137,94 @@ def many_passages(count: int, absent: bool = False) -> Callable[[random.Random],
     return make
 
 
-def described(rng: random.Random) -> Case:
-    """A whole description at once."""
-    town = test_town(rng)
-    text = " ".join(sentences(rng, town))
-    said = [f"{canonical(town.name, key, value)} [1]." for key, value in town.values.items()]
-    return Case(
-        prompt(rng, f"[1] {text}", f"Describe {town.name}."), " ".join(said), dict(town.values)
-    )
+def described(shorten: Shorten, request: str = "Describe {town}.") -> Callable[..., Case]:
+    """A whole description at once, or with fork tokens."""
+
+    def make(rng: random.Random) -> Case:
+        town = test_town(rng)
+        text = shorten(rng, sentences(rng, town), 0)
+        said = [f"{canonical(town.name, key, value)} [1]." for key, value in town.values.items()]
+        ask = request.format(town=town.name)
+        return Case(prompt(rng, f"[1] {text}", ask), " ".join(said), dict(town.values))
+
+    return make
 
 
-def outlined(rng: random.Random) -> Case:
+def outlined(shorten: Shorten, as_json: bool = False) -> Callable[[random.Random], Case]:
     """An outline that names exactly the aspects that are there."""
-    town = test_town(rng)
-    text = " ".join(sentences(rng, town))
-    expected = titles(Passage(town, 1, text, tuple(town.values)))
-    return Case(
-        prompt(rng, f"[1] {text}", f"Write an outline for {town.name}."),
-        expected,
-        {"outline": expected},
-    )
+
+    def make(rng: random.Random) -> Case:
+        town = test_town(rng)
+        text = shorten(rng, sentences(rng, town), 0)
+        keys = tuple(town.values)
+        expected = forms.outline_json(keys) if as_json else forms.outline(keys)
+        ask = f"Describe {town.name}." if as_json else f"Write an outline for {town.name}."
+        messages = prompt(rng, f"[1] {text}", ask)
+        if as_json:
+            messages.append({"role": "user", "content": forms.LIST_POINTS})
+        return Case(messages, expected, {"outline": expected})
+
+    return make
+
+
+def _over(
+    rng: random.Random, towns: list[Facts], ask: str, answer: str, facts: dict[str, str]
+) -> Case:
+    """A case over several passages, for the direct way and for the graph."""
+    texts = [" ".join(sentences(rng, town)) for town in towns]
+    passages = tuple(f"[{number}] {text}" for number, text in enumerate(texts, 1))
+    return Case(prompt(rng, "\n".join(passages), ask), answer, facts, passages, ask)
 
 
 def two_step(rng: random.Random) -> Case:
-    """The mayor of the town on a river, four passages, answered directly."""
-    names = rng.sample(town_names("test"), 4)
-    towns = [make_town(rng, name, ("river", "mayor", *rng.sample(KEYS[3:], 5))) for name in names]
+    """A fact of the town that another fact tells; four passages."""
+    by = rng.choice(list(forms.BRIDGES))
+    key = rng.choice([key for key in forms.ASK if key != by])
+    others = [other for other in KEYS if other not in (by, key)]
+    towns: list[Facts] = []
+    for name in rng.sample(town_names("test"), 4):
+        town = make_town(rng, name, (by, key, *rng.sample(others, 5)))
+        while any(town.values[by] == other.values[by] for other in towns):
+            town = make_town(rng, name, tuple(town.values))
+        towns.append(town)
     at = rng.randrange(4)
-    block = "\n".join(
-        f"[{number}] {' '.join(sentences(rng, town))}" for number, town in enumerate(towns, 1)
-    )
-    values = towns[at].values
-    request = ASPECT["mayor"].question.format(town=f"the town on the river {values['river']}")
-    return Case(
-        prompt(rng, block, request),
-        f"{canonical(names[at], 'mayor', values['mayor'])} [{at + 1}].",
-        {"mayor": values["mayor"]},
-    )
+    step = forms.TwoStep(by, key, towns[at], at + 1)
+    return _over(rng, towns, step.question, step.answer, {key: towns[at].values[key]})
+
+
+def comparison(rng: random.Random) -> Case:
+    """Two of four towns compared by a number."""
+    key = rng.choice(list(forms.COMPARE))
+    others = [other for other in KEYS if other != key]
+    names = rng.sample(town_names("test"), 4)
+    towns = [make_town(rng, name, (key, *rng.sample(others, 6))) for name in names]
+    one, two = rng.sample(towns, 2)
+    if one.values[key] == two.values[key]:
+        return comparison(rng)
+    task = forms.Comparison(key, one, two)
+    return _over(rng, towns, task.question, task.answer, {"town": task.answer})
+
+
+def planned(
+    make: Callable[[random.Random], forms.Comparison | forms.TwoStep],
+) -> Callable[..., Case]:
+    """The plan of a question, without passages."""
+
+    def case(rng: random.Random) -> Case:
+        task = make(rng)
+        contents = [task.question, forms.PLAN]
+        messages = [{"role": "user", "content": content} for content in contents]
+        return Case(messages, task.plan(), {"plan": task.plan()})
+
+    return case
+
+
+def _compare(rng: random.Random) -> forms.Comparison:
+    return forms.some_comparison(rng, "test")
+
+
+def _hop(rng: random.Random) -> forms.TwoStep:
+    return forms.some_two_step(rng, "test")
 
 
 TASKS: tuple[Task, ...] = (
@@ -176,17 +240,32 @@ TASKS: tuple[Task, ...] = (
         90,
     ),
     Task("absent fact, one passage", many_passages(1, absent=True), 85, 2),
-    Task("description, one passage (facts)", described, 90, 2),
-    Task("outline, one passage", outlined, 90, 2),
+    Task("description, one passage (facts)", described(untouched), 90, 2),
+    Task("description, 35 % of function words dropped", described(words_dropped(0.35)), 90, 2),
+    Task(
+        "description by fork tokens",
+        described(untouched, "Describe {town} point by point."),
+        None,
+        2,
+        "forks",
+    ),
+    Task("outline, one passage", outlined(untouched), 90, 2),
+    Task("outline, 35 % of function words dropped", outlined(words_dropped(0.35)), 90, 2),
+    Task("outline as JSON", outlined(untouched, as_json=True), 90, 2),
     Task("two passages", many_passages(2), None, 2),
     Task("four passages", many_passages(4), 90, 2),
     Task("eight passages", many_passages(8), 85, 2),
     Task("absent fact, four passages", many_passages(4, absent=True), 85, 2),
-    Task("two-step question, direct, four passages", two_step, None, 2),
+    Task("plan of a comparison", planned(_compare), None, 2),
+    Task("plan of a two-step question", planned(_hop), None, 2),
+    Task("comparison, direct, four passages", comparison, None, 2, draw="comparison"),
+    Task("comparison by graph", comparison, 80, 2, "graph", "comparison"),
+    Task("two-step question, direct, four passages", two_step, None, 2, draw="two-step"),
+    Task("two-step question by graph", two_step, 80, 2, "graph", "two-step"),
 )
 
 
 def make_cases(task: Task, seed: int, count: int) -> list[Case]:
     """`count` cases of a task, the same for the same seed."""
-    rng = random.Random(f"{seed}/{task.name}")
+    rng = random.Random(f"{seed}/{task.draw or task.name}")
     return [task.make(rng) for _ in range(count)]

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
+from examples.demo_world.answerer import Answerer
 from examples.demo_world.cases import TASKS, Case, Task, make_cases
+from examples.demo_world.ways import answer
 from ramify.demo.world import facts_right
 
 SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
@@ -36,45 +37,6 @@ class Count:
     def percent(self) -> float:
         """Facts right of facts asked, in percent."""
         return 100 * self.facts / self.asked
-
-
-class Answerer:
-    """The model behind plain transformers, answering several prompts at once."""
-
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.device = device
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-        self.model = model.to(device).eval()
-
-    @torch.no_grad()
-    def ask(self, chats: list[list[dict[str, str]]], tokens: int = 32) -> list[str]:
-        """Greedy answers of at most `tokens` tokens, one for each chat of one batch."""
-        texts = [
-            self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-            for chat in chats
-        ]
-        inputs = self.tokenizer(
-            texts, return_tensors="pt", padding=True, add_special_tokens=False
-        ).to(self.device)
-        ids = inputs["input_ids"]
-        out = self.model.generate(
-            input_ids=ids, attention_mask=inputs["attention_mask"], max_new_tokens=tokens
-        )
-        new = self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
-        return [text.strip() for text in new]
-
-    def __call__(self, cases: list[Case], batch: int = 32) -> list[str]:
-        """Greedy answers, in the order of the cases, with room for the answers expected."""
-        order = sorted(range(len(cases)), key=lambda at: len(str(cases[at].messages)))
-        answers = [""] * len(cases)
-        for start in range(0, len(order), batch):
-            part = order[start : start + batch]
-            longest = max(len(self.tokenizer(cases[at].answer)["input_ids"]) for at in part)
-            said = self.ask([cases[at].messages for at in part], longest + 8)
-            for at, text in zip(part, said, strict=True):
-                answers[at] = text
-        return answers
 
 
 def count(task: Task, cases: list[Case], answers: list[str]) -> Count:
@@ -123,7 +85,7 @@ def main() -> None:
         if args.level not in (None, task.level):
             continue
         cases = make_cases(task, args.seed, args.cases)
-        answers = answerer(cases)
+        answers = answer(answerer, task, cases)
         counts.append(count(task, cases, answers))
         print(table(counts[-1:]).splitlines()[-1], flush=True)
         wrong = [at for at, case in enumerate(cases) if answers[at] != case.answer]

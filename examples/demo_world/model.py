@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from transformers import (
-    AttentionInterface,
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
@@ -17,35 +16,11 @@ from transformers import (
 
 from examples.demo_world import tokenizer
 from examples.demo_world.batches import Batch
+from examples.demo_world.kernels import HALF, norm
+from examples.demo_world.lean import Lean
 from examples.demo_world.tokenizer import CONTEXT, END, PAD, VOCAB
 
 SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
-
-
-def grouped_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float,
-    **_: object,
-) -> tuple[torch.Tensor, None]:
-    """Attention in bf16 without copies of the shared keys and values: faster on a CPU.
-
-    query [rows, heads, length, width], key and value [rows, kv heads, length, width].
-    """
-    rows, heads, length, width = query.shape
-    shared = key.shape[1]
-    query = (query * scaling).to(value.dtype).reshape(rows, shared, -1, width)
-    scores = torch.matmul(query, key.to(value.dtype).transpose(-1, -2))
-    scores = scores.view(rows, shared, heads // shared, length, length)
-    seen = torch.softmax(scores + attention_mask[:, :, None], -1)
-    out = torch.matmul(seen.view(rows, shared, -1, length), value)
-    return out.view(rows, heads, length, width).transpose(1, 2).contiguous(), None
-
-
-AttentionInterface.register("grouped", grouped_attention)
 
 
 def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -65,7 +40,6 @@ def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         bos_token_id=None,
         eos_token_id=fast.convert_tokens_to_ids(END),
         pad_token_id=fast.convert_tokens_to_ids(PAD),
-        attn_implementation="grouped",
         use_cache=False,
     )
     model = LlamaForCausalLM(config)
@@ -99,33 +73,25 @@ def start_copying(model: LlamaForCausalLM) -> None:
         attention.q_proj.weight[:group] = 0.7 * match.repeat(group // head, 1)
 
 
-def answers_loss(
-    model: LlamaForCausalLM, batch: Batch, device: str
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted mean loss of a batch, and which answers [answers] are exact when teacher-forced.
+def answers_loss(lean: Lean, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Weighted sum of the losses of a batch, the sum of the weights, and which answers [answers]
+    are exact when teacher-forced.
 
     An answer is exact when every token is the most likely one, which is when greedy decoding
     writes it.
     """
-    batch = batch.to(device)
-    with torch.autocast(device, torch.bfloat16):
-        hidden = model.model(
-            input_ids=batch.ids[:, :-1],
-            attention_mask=batch.mask(torch.bfloat16),
-            position_ids=batch.position[:, :-1],
-            use_cache=False,
-        ).last_hidden_state
-        kept = batch.loss[:, 1:] > 0
-        logits = model.lm_head(hidden[kept])
-    targets, weights = batch.ids[:, 1:][kept], batch.loss[:, 1:][kept]
-    losses = F.cross_entropy(logits.float(), targets, reduction="none")
-    answer = batch.answer[:, 1:][kept]
-    wrong = (logits.argmax(-1) != targets)[answer >= 0]
+    model = lean.model
+    x = lean(batch.shape, batch.ids, batch.position, batch.prefix_mask, batch.branch_mask)
+    kept = (batch.loss > 0).nonzero()[:, 0]
+    hidden = norm(x[kept], model.model.norm.weight, lean.eps)
+    logits = F.linear(hidden, model.lm_head.weight.to(HALF)).float()
+    target, weight, answer = batch.target[kept], batch.loss[kept], batch.answer[kept]
+    losses = F.cross_entropy(logits, target, reduction="none")
+    wrong = (logits.detach().argmax(-1) != target)[answer >= 0]
     where = answer[answer >= 0]
-    missed = torch.zeros(int(where.max()) + 1, device=device)
+    missed = torch.zeros(int(answer.max()) + 1, device=x.device)
     missed.index_add_(0, where, wrong.float())
-    present = torch.unique(where)
-    return (losses * weights).sum() / weights.sum(), missed[present] == 0
+    return (losses * weight).sum(), weight.sum(), missed == 0
 
 
 def write_checksums(folder: Path) -> None:

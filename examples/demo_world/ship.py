@@ -10,10 +10,14 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from examples.demo_world.answerer import Answerer
+from examples.demo_world.batches import dev_batch
 from examples.demo_world.cases import TASKS, make_cases
-from examples.demo_world.evaluate import SHIPPED, Answerer, count, table
+from examples.demo_world.evaluate import SHIPPED, count, table
 from examples.demo_world.model import write_checksums
 from examples.demo_world.stages import STAGES
+from examples.demo_world.tokenizer import Encoder
+from examples.demo_world.ways import answer
 
 CARD = """# The demo model of Ramify
 
@@ -55,7 +59,10 @@ def card(folder: Path, log: Path, rows: str, limits: str, cases: int, seed: int)
     model = LlamaForCausalLM.from_pretrained(folder)
     config = model.config
     last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-    longest = {stage.mix.name: stage.length for stage in STAGES}[last["stage"]]
+    (stage,) = (stage for stage in STAGES if stage.name == last["stage"])
+    encoder = Encoder(AutoTokenizer.from_pretrained(folder))
+    shapes = [dev_batch(encoder, kind, 4096).shape for kind in stage.kinds]
+    longest = max(shape.prefix + shape.length for shape in shapes)
     return CARD.format(
         width=config.hidden_size,
         layers=config.num_hidden_layers,
@@ -92,7 +99,7 @@ def main() -> None:
     answerer, counts = Answerer(source), []
     for task in TASKS:
         cases = make_cases(task, 7, args.cases)
-        counts.append(count(task, cases, answerer(cases)))
+        counts.append(count(task, cases, answer(answerer, task, cases)))
         print(table(counts[-1:]).splitlines()[-1], flush=True)
     shutil.copytree(source, args.out, dirs_exist_ok=True)
     limits = args.limits.read_text(encoding="utf-8")

@@ -5,27 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from examples.demo_world.forms import ASK, BRIDGES, COMPARE, Comparison, TwoStep
 from examples.demo_world.phrasing import canonical, sentences
-from examples.demo_world.questions import ASPECT, question
+from examples.demo_world.questions import question
 from examples.demo_world.town import KEYS, Facts, make_town, town_names
 from ramify.demo.world import ABSENT
 
 TOWNS, SINGLE, ABSENT_COUNT, DESCRIPTION, COMPARISON, TWO_STEP = 300, 250, 50, 30, 40, 40
 Row = dict[str, Any]
-# What a two-step question can go through, with its way of naming the first town.
-BRIDGES = {
-    "river": "the town on the river {v}",
-    "mayor": "the town whose mayor is {v}",
-    "landmark": "the town with the {v}",
-    "ferry": "the town with the ferry {v}",
-}
-ASK = {
-    "founding": "What is the founding year of {town}?",
-    "population": "What is the population of {town}?",
-    "mayor": "Who is the mayor of {town}?",
-    "school": "What is the school of {town}?",
-    "export": "What is the main export of {town}?",
-}
 
 
 def shipped_towns(seed: int) -> list[Facts]:
@@ -84,17 +71,11 @@ def _absent(rng: random.Random, town: Facts) -> Row:
 
 
 def _comparison(rng: random.Random, one: Facts, two: Facts) -> Row:
-    key, words = rng.choice(
-        (
-            ("founding", "Which town is older, {a} or {b}?"),
-            ("population", "Which town has more people, {a} or {b}?"),
-        )
-    )
-    low, high = sorted((one, two), key=lambda town: int(town.values[key]))
-    right = low if key == "founding" else high
+    comparison = Comparison(rng.choice(list(COMPARE)), one, two)
+    right, key = comparison.right, comparison.key
     return _row(
         "comparison",
-        words.format(a=one.name, b=two.name),
+        comparison.question,
         right.name,
         {"town": right.name, key: right.values[key]},
         one,
@@ -105,10 +86,9 @@ def _comparison(rng: random.Random, one: Facts, two: Facts) -> Row:
 def _two_step(rng: random.Random, town: Facts) -> Row:
     by = rng.choice([key for key in BRIDGES if key in town.values])
     key = rng.choice([key for key in ASK if key in town.values and key != by])
-    ask = ASK[key].format(town=BRIDGES[by].format(v=town.values[by]))
     return _row(
         "two_step",
-        ask,
+        TwoStep(by, key, town).question,
         canonical(town.name, key, town.values[key]) + ".",
         {key: town.values[key]},
         town,
@@ -129,9 +109,3 @@ def question_rows(seed: int, towns: list[Facts]) -> list[Row]:
     rows += [_two_step(rng, rng.choice(bridged)) for _ in range(TWO_STEP)]
     unique: dict[str, Row] = {row["question"]: row for row in rows}
     return list(unique.values())
-
-
-def outline(town: Facts) -> str:
-    """The outline of a town: its aspects in order, numbered."""
-    titles = [ASPECT[key].title for key in town.values]
-    return " ".join(f"{at}. {title}" for at, title in enumerate(titles, 1))

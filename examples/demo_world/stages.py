@@ -8,44 +8,64 @@ from examples.demo_world.tasks import Mix
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage: most conversations are `mix`, the others come from the stages before it.
+class Kind:
+    """One kind of scene: who makes it (`tasks.MAKERS`), how, and its part of the tokens."""
 
-    `gate` is the share of answers over dev towns that must be exact before the next stage opens,
-    `length` the tokens of a packed row, `share` the part of conversations that is new here, `rate`
-    a factor on the learning rates.
+    maker: str
+    mix: Mix
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
+        return self.mix.name
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its kinds of scenes, and what must be exact before the next stage opens.
+
+    `gates` maps names of kinds to shares of exact answers over dev towns; `rate` is a factor on the
+    learning rates.
     """
 
-    mix: Mix
-    gate: float
-    length: int = 384
-    share: float = 0.65
+    name: str
+    kinds: tuple[Kind, ...]
+    gates: dict[str, float]
     rate: float = 0.6
 
 
+FIRST = Mix("first", facts=(3, 6), plain=0.6, lean=0.0, others=0.3)
+LEVEL1 = Mix("level1", facts=(6, 10), short=0.5)
+ABSENT = Mix("absent", facts=(3, 9), short=0.3, absent=0.4)
+
+
+def _kinds(ask: float, first: float, many: float = 0.0) -> tuple[Kind, ...]:
+    """All tasks over one passage; `ask` and `first` are the parts of the plain questions."""
+    rest = 1 - ask - first - many
+    kinds = [
+        Kind("ask", FIRST, first),
+        Kind("ask", LEVEL1, ask * 0.6),
+        Kind("ask", ABSENT, ask * 0.4),
+        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.25),
+        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.33),
+        Kind("plan", Mix("plan"), rest * 0.1),
+        Kind("compare", Mix("compare"), rest * 0.17),
+        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.1),
+        Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), rest * 0.05),
+    ]
+    if many:
+        kinds += [
+            Kind("ask", Mix("two", facts=(3, 6), passages=(2, 2), plain=0.7, lean=0.1), many * 0.6),
+            Kind("ask", Mix("four", facts=(4, 8), passages=(3, 4), plain=0.4), many * 0.4),
+        ]
+    return tuple(kind for kind in kinds if kind.weight)
+
+
 # At the full rate the first stage finds where the answers are, but its answers stay noisy: its
-# gate is low, and the smaller rate of the second stage alone brings many of them right.
+# gate is low, and the smaller rate of the next stages alone brings many of them right.
 STAGES: tuple[Stage, ...] = (
-    Stage(
-        Mix("first", facts=(3, 6), plain=0.6, lean=0.0, others=0.3), gate=0.70, length=256, rate=1.0
-    ),
-    Stage(Mix("level1", facts=(6, 10), short=0.5), gate=0.97, share=0.7),
-    Stage(Mix("whole", facts=(3, 8), short=0.3, absent=0.3, whole=0.5), gate=0.93, rate=0.4),
-    Stage(Mix("two", facts=(2, 4), passages=(2, 2), plain=1.0, others=0.0), gate=0.93, rate=0.4),
-    Stage(
-        Mix("two_worded", facts=(3, 6), passages=(2, 2), plain=0.5, lean=0.1), gate=0.93, rate=0.4
-    ),
-    Stage(
-        Mix("four", facts=(4, 8), passages=(2, 4), plain=0.4, absent=0.05),
-        gate=0.95,
-        length=640,
-        rate=0.4,
-    ),
-    Stage(
-        Mix("level2", facts=(6, 10), passages=(2, 8), short=0.3, absent=0.1),
-        gate=1.01,
-        length=1280,
-        rate=0.4,
-    ),
+    Stage("first", (Kind("ask", FIRST),), {"first": 0.45}, rate=1.0),
+    Stage("one", _kinds(ask=0.5, first=0.1), {"level1": 0.96, "outline": 0.85, "describe": 0.5}),
+    Stage("many", _kinds(ask=0.3, first=0.05, many=0.35), {}),
 )
-LEVEL1 = STAGES[1].mix

@@ -1,13 +1,19 @@
-"""Conversations of the demo world, as messages whose pieces carry the weight of their loss."""
+"""Training data: scenes of the demo world, text whose pieces carry the weight of their loss.
+
+A scene is a prefix (system message, passages) and branches that go on from it, each a request and
+its answer. Branches do not see each other.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from examples.demo_world import forms
 from examples.demo_world.phrasing import SUBJECT, drop_sentences, drop_words, sentences
-from examples.demo_world.questions import ASPECT, point, question
+from examples.demo_world.questions import point, question
 from examples.demo_world.town import KEYS, Facts, Split, make_town, town_names
 from ramify.demo.world import ABSENT
 
@@ -22,7 +28,7 @@ CONTEXT_SHARE = 0.2  # of the context's tokens: their softmax costs more time th
 
 @dataclass(frozen=True)
 class Mix:
-    """What conversations of one kind look like. Shares are chances between 0 and 1."""
+    """What scenes of one kind look like. Shares are chances between 0 and 1."""
 
     name: str
     facts: tuple[int, int] = (3, 6)  # facts per passage, both ends included
@@ -30,18 +36,18 @@ class Mix:
     plain: float = 0.25  # share of sentences in the answer's own wording
     lean: float = 0.25  # share of the others that say "it" or "the town"
     short: float = 0.0  # share of passages shortened by words, by sentences or by both
-    absent: float = 0.0  # share of turns that ask for what the passages do not say
+    absent: float = 0.0  # share of questions for what the passages do not say
     others: float = 0.5  # share of questions not in the canonical wording
-    point: float = 0.3  # share of turns that name a point instead (one passage only)
+    point: float = 0.3  # share of requests that name a point instead (one passage only)
     same: bool = True  # several passages: do all towns have the same aspects?
-    whole: float = 0.0  # share of conversations with a description or an outline (one passage)
 
 
 class Piece(NamedTuple):
-    """A stretch of text and the weight of its tokens in the loss."""
+    """A stretch of text and the weight of its tokens in the loss; or one special token."""
 
     text: str
     loss: float
+    special: bool = False
 
 
 class Message(NamedTuple):
@@ -49,6 +55,15 @@ class Message(NamedTuple):
 
     role: str
     pieces: tuple[Piece, ...]
+
+
+class Scene(NamedTuple):
+    """A prefix and what branches off it. `open` is the text of a user message that is not closed:
+    each branch's first message then goes on in it, behind an empty line."""
+
+    messages: tuple[Message, ...]
+    open: str | None
+    branches: tuple[tuple[Message, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,8 @@ class Passage:
 def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
     """The canonical answer with citation, or the absent answer."""
     if key not in passage.shown:
-        return (Piece(" " + ABSENT, VALUE_LOSS),)
+        head, rest = ABSENT.split(" do ")
+        return (Piece(" " + head, VALUE_LOSS), Piece(" do " + rest, FRAME_LOSS))
     subject, article = SUBJECT[key]
     return (
         Piece(f" The {subject}", VALUE_LOSS),  # here the model says whether there is an answer
@@ -91,7 +107,7 @@ def make_passage(rng: random.Random, town: Facts, label: int, mix: Mix) -> Passa
     return Passage(town, label, text, tuple(shown))
 
 
-def make_passages(rng: random.Random, split: Split, mix: Mix, facts: int = 0) -> list[Passage]:
+def make_passages(rng: random.Random, split: Split, mix: Mix) -> list[Passage]:
     """The passages of one prompt: different towns, different labels in rising order."""
     count = rng.randint(*mix.passages)
     labels = sorted(rng.sample(range(1, 10), count))
@@ -101,78 +117,166 @@ def make_passages(rng: random.Random, split: Split, mix: Mix, facts: int = 0) ->
     passages = []
     for name, label in zip(rng.sample(town_names(split), count), labels, strict=True):
         if keys is None or not mix.same:
-            keys = tuple(rng.sample(KEYS, facts or rng.randint(*mix.facts)))
+            keys = tuple(rng.sample(KEYS, rng.randint(*mix.facts)))
         passages.append(make_passage(rng, make_town(rng, name, keys), label, mix))
     return passages
 
 
-def turns(
-    rng: random.Random, passages: list[Passage], mix: Mix, limit: int
-) -> list[tuple[str, tuple[Piece, ...]]]:
-    """Up to `limit` pairs of request and answer, no fact asked for twice."""
-    pairs = [(passage, key) for passage in passages for key in passage.shown]
-    rng.shuffle(pairs)
-    pairs = pairs[:limit]
-    for at in range(len(pairs)):
-        if rng.random() < mix.absent:
-            passage = rng.choice(passages)
-            missing = [key for key in KEYS if key not in passage.shown]
-            if missing:
-                pairs[at] = (passage, rng.choice(missing))
-    asked = []
-    for passage, key in pairs:
-        named = len(passages) == 1 and passage.town.name in passage.text
-        if named and rng.random() < mix.point:
-            request = point(key)
-        else:
-            request = question(rng, passage.town.name, key, mix.others)
-        asked.append((request, answer(passage, key)))
-    return asked
+def exchange(request: str, pieces: tuple[Piece, ...], before: str = "") -> tuple[Message, ...]:
+    """One branch: a request and its answer, perhaps behind another message of the user."""
+    said = (Message("user", (Piece(" " + before, CONTEXT_LOSS),)),) if before else ()
+    return (*said, Message("user", (Piece(" " + request, CONTEXT_LOSS),)),
+            Message("assistant", pieces))  # fmt: skip
 
 
-def titles(passage: Passage) -> str:
-    """The outline of a passage: the aspects that it speaks of, numbered, in the fixed order."""
-    return " ".join(f"{at}. {ASPECT[key].title}" for at, key in enumerate(passage.shown, 1))
-
-
-def whole_turns(rng: random.Random, passage: Passage) -> list[tuple[str, tuple[Piece, ...]]]:
-    """A description at once, or an outline followed by its points in any order."""
-    name = passage.town.name
-    if rng.random() < 0.5:
-        pieces = [piece for key in passage.shown for piece in answer(passage, key)]
-        return [(f"Describe {name}.", tuple(pieces))]
-    asked = [(f"Write an outline for {name}.", (Piece(" " + titles(passage), VALUE_LOSS),))]
-    if name in passage.text:
-        keys = rng.sample(passage.shown, len(passage.shown))
-        asked += [(point(key), answer(passage, key)) for key in keys]
-    return asked
-
-
-def conversation(
-    rng: random.Random, split: Split, mix: Mix, limit: int = 12, facts: int = 0
-) -> list[Message]:
-    """A whole training conversation: system message or not, passages, several turns."""
-    passages = make_passages(rng, split, mix, facts)
-    if len(passages) == 1 and passages[0].shown and rng.random() < mix.whole:
-        return layout(rng, passages, whole_turns(rng, passages[0]))
-    return layout(rng, passages, turns(rng, passages, mix, limit))
-
-
-def layout(
-    rng: random.Random,
-    passages: list[Passage],
-    asked: list[tuple[str, tuple[Piece, ...]]],
-) -> list[Message]:
-    """Both layouts: passages in a message of their own, or before the first question."""
+def scene(
+    rng: random.Random, passages: list[Passage], branches: list[tuple[Message, ...]]
+) -> Scene:
+    """Both layouts: passages in a message of their own, or before the question."""
     block = "\n".join(f"[{passage.label}] {passage.text}" for passage in passages)
     messages = []
     if rng.random() < 0.7:
         messages.append(Message("system", (Piece(" " + rng.choice(SYSTEMS), 0.0),)))
-    together = rng.random() < 0.5
-    if not together:
+    if passages and rng.random() < 0.5:
         messages.append(Message("user", (Piece(" " + block, CONTEXT_LOSS),)))
-    for at, (request, reply) in enumerate(asked):
-        head = f" {block}\n\n" if together and at == 0 else " "
-        messages.append(Message("user", (Piece(head + request, CONTEXT_LOSS),)))
-        messages.append(Message("assistant", reply))
-    return messages
+        return Scene(tuple(messages), None, tuple(branches))
+    return Scene(tuple(messages), " " + block if passages else "", tuple(branches))
+
+
+def asked(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """Single facts, six or ten of them (some are asked again in other words)."""
+    count = 6 if mix.facts[1] <= 6 else 10
+    passages = make_passages(rng, split, mix)
+    pairs = [(passage, key) for passage in passages for key in passage.shown]
+    pairs = rng.sample(pairs, min(count, len(pairs)))
+    pairs += [rng.choice(pairs) for _ in range(count - len(pairs))]
+    branches = []
+    for passage, key in pairs:
+        if rng.random() < mix.absent and (missing := [k for k in KEYS if k not in passage.shown]):
+            key = rng.choice(missing)
+        name = passage.town.name
+        named = len(passages) == 1 and name in passage.text
+        if named and rng.random() < mix.point:
+            before = f"Describe {name}." if rng.random() < 0.2 else ""
+            branches.append(exchange(point(key), answer(passage, key), before))
+        else:
+            branches.append(exchange(question(rng, name, key, mix.others), answer(passage, key)))
+    return scene(rng, passages, branches)
+
+
+def described(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """A whole description at once."""
+    (passage,) = make_passages(rng, split, mix)
+    pieces = tuple(piece for key in passage.shown for piece in answer(passage, key))
+    return scene(rng, [passage], [exchange(f"Describe {passage.town.name}.", pieces)])
+
+
+def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """The points of a town: as an outline, as JSON, and with fork tokens, parent and children."""
+    (passage,) = make_passages(rng, split, mix)
+    name = passage.town.name
+    plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
+    listed = (Piece(" " + forms.outline_json(passage.shown), VALUE_LOSS),)
+    branches = [
+        exchange(f"Write an outline for {name}.", plain),
+        exchange(forms.LIST_POINTS, listed, f"Describe {name}."),
+        exchange(forms.by_points(name), forked(passage.shown, 1.0)),
+    ]
+    for at in rng.sample(range(len(passage.shown)), min(3, len(passage.shown))):
+        detail = answer(passage, passage.shown[at])
+        before = forked(passage.shown[: at + 1], 0.0)
+        child = Piece(forms.CHILD, 0.0, special=True)
+        branches.append(exchange(forms.by_points(name), (*before, child, *detail)))
+    return scene(rng, [passage], branches)
+
+
+def forked(keys: tuple[str, ...], loss: float) -> tuple[Piece, ...]:
+    """What the parent writes: headings, each with a fork behind it."""
+    pieces = []
+    for heading in forms.headings(keys):
+        pieces.append(Piece(" " + heading, loss * VALUE_LOSS))
+        pieces.append(Piece(forms.FORK, loss * FRAME_LOSS, special=True))
+    return tuple(pieces)
+
+
+def planned(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """Plans of comparisons and two-step questions; no passage is needed for that."""
+    branches = []
+    for _ in range(4):
+        task = forms.some_task(rng, split)
+        branches.append(exchange(forms.PLAN, (Piece(" " + task.plan(), 0.5),), task.question))
+    return scene(rng, [], branches)
+
+
+def compared(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """The last step of a comparison and the conclusion, from what is known alone."""
+    branches = []
+    for _ in range(5):
+        comparison = forms.some_comparison(rng, split)
+        request = forms.with_known(comparison.known(), comparison.question)
+        winner = (Piece(f" {comparison.winner}", VALUE_LOSS), Piece(comparison.rest, FRAME_LOSS))
+        branches.append(exchange(request, winner))
+    task = forms.some_task(rng, split)
+    known = forms.with_known([(task.last_question, task.answer)], forms.CONCLUDE)
+    branches.append(exchange(known, (Piece(f" {task.answer}", FRAME_LOSS),), task.question))
+    return scene(rng, [], branches)
+
+
+def hopped(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """The steps of two-step questions over the one passage that answers them."""
+    (passage,) = make_passages(rng, split, mix)
+    keys = [key for key in forms.BRIDGES if key in passage.shown]
+    named = passage.town.name in passage.text and keys
+    branches = []
+    for _ in range(6):
+        first = rng.choice(keys) if named else ""
+        ask = [key for key in forms.ASK if key in passage.shown and key != first]
+        if not named or (ask and rng.random() < 0.5):
+            label = rng.randint(1, 9)
+            key = rng.choice(ask or list(passage.shown))
+            known = forms.bridge(first, passage.town, label) if first else None
+            request = question(rng, passage.town.name, key, 0.0)
+            if known is not None and ask:
+                request = forms.with_known([known], forms.ASK[key].format(town="that town"))
+            branches.append(exchange(request, answer(passage, key)))
+        else:
+            asks, said = forms.bridge(first, passage.town, passage.label)
+            branches.append(exchange(asks, (Piece(" " + said, 0.6),)))
+    return scene(rng, [passage], branches)
+
+
+def direct(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """Comparisons and two-step questions over all their passages at once, without a plan."""
+    count = rng.randint(*mix.passages)
+    keys = (*forms.COMPARE, *rng.sample(sorted(forms.BRIDGES), 2), "school")
+    passages = [
+        make_passage(rng, make_town(rng, name, keys), label, mix)
+        for label, name in enumerate(rng.sample(town_names(split), count), 1)
+    ]
+    branches = []
+    for _ in range(3):
+        one, two = rng.sample(passages, 2)
+        key = rng.choice(list(forms.COMPARE))
+        if one.town.values[key] != two.town.values[key]:
+            task = forms.Comparison(key, one.town, two.town)
+            winner = (Piece(f" {task.winner}", VALUE_LOSS), Piece(task.rest, FRAME_LOSS))
+            branches.append(exchange(task.question, winner))
+    for _ in range(3):
+        passage = rng.choice(passages)
+        by = rng.choice([key for key in keys if key in forms.BRIDGES])
+        key = rng.choice([key for key in keys if key in forms.ASK and key != by])
+        step = forms.TwoStep(by, key, passage.town)
+        branches.append(exchange(step.question, answer(passage, key)))
+    return scene(rng, passages, branches)
+
+
+Maker = Callable[[random.Random, Split, Mix], Scene]
+MAKERS: dict[str, Maker] = {
+    "ask": asked,
+    "describe": described,
+    "outline": outlined,
+    "plan": planned,
+    "compare": compared,
+    "hop": hopped,
+    "direct": direct,
+}

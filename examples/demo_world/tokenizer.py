@@ -11,6 +11,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from examples.demo_world import forms
 from examples.demo_world.phrasing import sentences
 from examples.demo_world.questions import point, question
 from examples.demo_world.town import make_town, town_names
@@ -42,6 +43,10 @@ def corpus(seed: int, towns: int = 20_000) -> list[str]:
         lines.append(" " + " ".join(sentences(rng, town)))
         lines += [f" {question(rng, town.name, key)}" for key in rng.sample(list(town.values), 3)]
         lines.append(" " + point(rng.choice(list(town.values))))
+        lines.append(" " + forms.outline_json(tuple(town.values)))
+        task = forms.some_task(rng, "train")
+        lines += [f" {task.question}", f" {task.plan()}", f" {forms.PLAN} {forms.CONCLUDE}"]
+        lines.append(" " + forms.with_known([("", forms.by_points(town.name))], task.last_question))
     lines += [f" {ABSENT} Answer from the passages. Cite them as [n]."] * (towns // 20)
     return lines
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from examples.demo_world.cases import TASKS, make_cases
 from examples.demo_world.phrasing import (
     FUNCTION_WORDS,
@@ -15,7 +17,8 @@ from examples.demo_world.phrasing import (
 )
 from examples.demo_world.questions import OTHERS
 from examples.demo_world.shipped import question_rows, shipped_towns, town_rows
-from examples.demo_world.tasks import Mix, conversation, make_passages
+from examples.demo_world.stages import STAGES, Kind
+from examples.demo_world.tasks import MAKERS, Mix, make_passages
 from examples.demo_world.town import KEYS, make_town, split_of, town_names
 from ramify.demo.world import facts_right, load_questions, load_towns
 
@@ -37,11 +40,13 @@ def test_the_shipped_files_come_from_seed_1() -> None:
     assert asked == [question.question for question in load_questions()]
 
 
-def test_same_seed_same_conversation() -> None:
-    mix = Mix("any", facts=(6, 10), passages=(1, 3), short=0.5, absent=0.2)
-    once = conversation(random.Random(3), "train", mix)
-    assert once == conversation(random.Random(3), "train", mix)
-    assert once != conversation(random.Random(4), "train", mix)
+@pytest.mark.parametrize("kind", STAGES[-1].kinds, ids=lambda kind: kind.name)
+def test_same_seed_same_scene(kind: Kind) -> None:
+    make = MAKERS[kind.maker]
+    once = make(random.Random(3), "train", kind.mix)
+    assert once == make(random.Random(3), "train", kind.mix)
+    assert once != make(random.Random(4), "train", kind.mix)
+    assert once.branches and all(branch[-1].role == "assistant" for branch in once.branches)
 
 
 def test_every_wording_says_the_value_in_one_piece() -> None:

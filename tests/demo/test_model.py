@@ -9,8 +9,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from examples.demo_world.cases import TASKS, make_cases  # noqa: E402
-from examples.demo_world.evaluate import Answerer, count  # noqa: E402
+from examples.demo_world.answerer import Answerer  # noqa: E402
+from examples.demo_world.cases import TASKS, Task, make_cases  # noqa: E402
+from examples.demo_world.evaluate import count  # noqa: E402
+from examples.demo_world.ways import answer  # noqa: E402
 from ramify.demo.world import facts_right, load_questions, load_towns, model_path  # noqa: E402
 
 
@@ -30,9 +32,9 @@ def test_folder_is_small_and_bf16(answerer: Answerer) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS[:2], ids=lambda task: task.name)
-def test_level_1_on_forty_unseen_cases(answerer: Answerer, task: object) -> None:
+def test_level_1_on_forty_unseen_cases(answerer: Answerer, task: Task) -> None:
     cases = make_cases(task, 11, 40)
-    result = count(task, cases, answerer(cases))
+    result = count(task, cases, answer(answerer, task, cases))
     assert result.right >= 36, f"{result.right} of 40 right: the shipped model is a bad one"
 
 

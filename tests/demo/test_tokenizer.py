@@ -8,7 +8,9 @@ import pytest
 
 transformers = pytest.importorskip("transformers")
 
-from examples.demo_world.tasks import Mix, conversation  # noqa: E402
+from examples.demo_world.batches import encode  # noqa: E402
+from examples.demo_world.stages import STAGES, Kind  # noqa: E402
+from examples.demo_world.tasks import MAKERS, Message, Scene  # noqa: E402
 from examples.demo_world.tokenizer import SPECIAL, Encoder  # noqa: E402
 from ramify.demo.world import load_towns, model_path  # noqa: E402
 
@@ -49,12 +51,25 @@ def test_chat_template(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
     assert text == "<|system|> Answer.<|end|><|user|> Who?<|end|><|assistant|>"
 
 
-def test_the_trainers_encoder_agrees(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
+@pytest.mark.parametrize("kind", STAGES[-1].kinds, ids=lambda kind: kind.name)
+def test_the_trainers_tokens_are_those_of_the_chat(
+    tokenizer: transformers.PreTrainedTokenizerBase, kind: Kind
+) -> None:
+    """Prefix and branch, joined, are what the chat template makes of the conversation."""
     encoder = Encoder(tokenizer)
     rng = random.Random(8)
-    for _ in range(20):
-        for message in conversation(rng, "train", Mix("any", facts=(6, 10), passages=(1, 2))):
-            text = "".join(piece.text for piece in message.pieces)
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            assert encoder(text) == ids
-            assert [token for piece in message.pieces for token in encoder(piece.text)] == ids
+    for _ in range(6):
+        scene = MAKERS[kind.maker](rng, "train", kind.mix)
+        prefix, branches = encode(encoder, scene)
+        for branch, messages in zip(branches, scene.branches, strict=True):
+            text = tokenizer.apply_chat_template(_whole(scene, messages), tokenize=False)
+            assert prefix.ids + branch.ids == tokenizer.encode(text, add_special_tokens=False)
+
+
+def _whole(scene: Scene, branch: tuple[Message, ...]) -> list[dict[str, str]]:
+    """The conversation of one branch, as a user of the model would write it."""
+    chat = [(m.role, "".join(p.text for p in m.pieces)[1:]) for m in (*scene.messages, *branch)]
+    if scene.open:
+        at = len(scene.messages)
+        chat[at] = ("user", f"{scene.open[1:]}\n\n{chat[at][1]}")
+    return [{"role": role, "content": content} for role, content in chat]
