@@ -54,7 +54,8 @@ class Reuse:
     def _joined(self, prompt: Prompt, model: str) -> int:
         """Tokens of a prompt that ends in joined branches, as far as the branches computed them.
 
-        Blocks that are kept apart are all there; of blocks in a row, the first continues its fork.
+        Blocks that are kept apart are all there, but for what is repaired; of blocks in a row, the
+        first continues its fork.
         """
         segment, parent = prompt.segment, prompt.parent
         if type(segment) is not Parallel or not isinstance(segment.blocks, tuple) or not parent:
@@ -66,9 +67,10 @@ class Reuse:
         blocks = at_fork if apart else segment.blocks[:1]
         start = self.sizes.prompt(parent)
         tokens = 0
-        for block in blocks:
+        for number, block in enumerate(blocks):
             if block in at_fork:
-                tokens += max(self._known_prefix(block.stop, model) - start, 0)
+                repaired = segment.repair if number else 0
+                tokens += max(self._known_prefix(block.stop, model) - start - repaired, 0)
         return start + tokens if tokens else 0
 
     def _known_prefix(self, prompt: Prompt, model: str) -> int:

@@ -82,12 +82,15 @@ def test_each_model_has_its_own_cache() -> None:
     assert [n.cached_tokens for n in _estimate(graph).nodes.values()] == [0, 0]
 
 
-@pytest.mark.parametrize(("mode", "cached"), [("kv", 5 + 2 * (3 + 2)), ("text", 5 + 3 + 2)])
-def test_joined_branches_are_read_again(mode: JoinMode, cached: int) -> None:
+@pytest.mark.parametrize(
+    ("mode", "repair", "cached"),
+    [("kv", 0, 5 + 2 * (3 + 2)), ("kv", 2, 5 + 2 * (3 + 2) - 2), ("text", 0, 5 + 3 + 2)],
+)
+def test_joined_branches_are_read_again(mode: JoinMode, repair: int, cached: int) -> None:
     fork = Prompt().append(Text(("12345",)))
     branches = [fork.append(Text((word,))) for word in ("abc", "def")]
     blocks = tuple(Block(fork, branch.append(Answer(i))) for i, branch in enumerate(branches))
-    joined = fork.append(Parallel(blocks, mode), Text(("end",)))
+    joined = fork.append(Parallel(blocks, mode, repair), Text(("end",)))
     found = _estimate(_graph(*branches, joined))
     assert found.nodes[2].prompt_tokens == 5 + 10 + 3
     assert found.nodes[2].cached_tokens == cached
