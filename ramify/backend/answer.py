@@ -78,3 +78,11 @@ def end_tokens(renderer: Renderer, request: Request) -> frozenset[int]:
     if not request.sampling.ignore_end or request.constraint is not None:
         ends |= renderer.end_ids
     return ends
+
+
+def lead_of(renderer: Renderer, request: Request) -> tuple[int, ...]:
+    """The spaces that the model says before its answer, where a constraint must not see them."""
+    if request.constraint is None:
+        return ()
+    tail = renderer.answer_tail(request.prompt)
+    return renderer.tokenizer.encode(tail) if tail else ()

@@ -10,8 +10,6 @@ from ramify.errors import BackendError
 
 Opener = Callable[[str, Mapping[str, str]], Backend]
 
-_LATER = ("vllm",)
-
 
 def _fake(path: str, options: Mapping[str, str]) -> Backend:
     from ramify.backend.fake import FakeBackend
@@ -35,9 +33,18 @@ def _openai(path: str, options: Mapping[str, str]) -> Backend:
     return OpenAIBackend.open(path, **options)
 
 
+def _vllm(path: str, options: Mapping[str, str]) -> Backend:
+    from ramify.backend.vllm import VLLMBackend
+
+    if not path:
+        raise BackendError("the vllm backend needs a model.", hint='Write "vllm:PATH".')
+    return VLLMBackend.open(path, **options)
+
+
 _openers: dict[str, tuple[Opener, str]] = {
     "fake": (_fake, '"fake:"'),
     "radix": (_radix, '"radix:PATH-OR-HUB-NAME[?option=value&...]"'),
+    "vllm": (_vllm, '"vllm:PATH-OR-HUB-NAME[?option=value&...]"'),
     "openai": (_openai, '"openai:MODEL@URL"'),
 }
 
@@ -63,10 +70,6 @@ def open_backend(spec: str | Backend) -> Backend:
         raise BackendError(f"{spec!r} is not a backend.", hint=f"Give {forms}.")
     head, _, query = spec.partition("?")
     kind, _, path = head.partition(":")
-    if kind in _LATER:
-        raise BackendError(
-            f"{kind!r} backends are not part of this version.", hint=f"There is {forms}."
-        )
     if kind not in _openers:
         raise BackendError(f"{spec!r} names no backend.", hint=f"The forms are {forms}.")
     try:

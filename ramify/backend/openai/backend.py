@@ -66,7 +66,10 @@ class OpenAIBackend:
         self._gate = Gate(options.connections)
         mirror = Mirror(parts.server.cache_tokens or 1_000_000)
         self._leaders = Leaders(mirror, least=parts.least_shared)
-        self._follow = options.leader_first and self.capabilities.prefix_cache
+        follow = options.leader_first
+        if follow is None:  # vLLM shares the blocks of requests under way by itself
+            follow = self.capabilities.prefix_cache and parts.server.dialect.name != "vllm"
+        self._follow = follow
         self._closed = False
 
     @classmethod
@@ -235,6 +238,15 @@ class OpenAIBackend:
             price_output=options.price_output,
             max_batch=options.connections,
         )
+
+    @property
+    def cache_tokens(self) -> int:
+        """The size of the server's prefix cache; 0 where it does not say."""
+        return self.server.cache_tokens
+
+    async def alive(self) -> bool:
+        """Whether the server answers."""
+        return not self._closed and await self._client.alive()
 
     async def close(self) -> None:
         self._closed = True

@@ -153,6 +153,15 @@ class Client:
             if answer is not None:
                 await answer.aclose()
 
+    async def alive(self) -> bool:
+        """Whether the server answers at all, in a few seconds."""
+        try:
+            async with asyncio.timeout(min(5.0, self._options.connect_s)):
+                answer = await self._open().get(self.url("/models"))
+        except (httpx.HTTPError, TimeoutError):
+            return False
+        return answer.status_code < 500
+
     async def close(self) -> None:
         """Close all connections, on the loop that they belong to."""
         client, loop = self._client, self._loop

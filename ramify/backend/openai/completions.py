@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ramify.backend.answer import TokenAnswer, end_tokens
+from ramify.backend.answer import TokenAnswer, end_tokens, lead_of
 from ramify.backend.contract import Delta, Finish, Request, TokenLogprobs
 from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.sse import BrokenEventError
@@ -45,14 +45,6 @@ class TokenWire:
             TokenAnswer(self._renderer, request, index, lead) for index in range(request.samples)
         ]
         return TokenReader(answers, len(request.prompt), bool(request.sampling.logprobs))
-
-
-def lead_of(renderer: Renderer, request: Request) -> tuple[int, ...]:
-    """The spaces that the model says before its answer, where a constraint must not see them."""
-    if request.constraint is None:
-        return ()
-    tail = renderer.answer_tail(request.prompt)
-    return renderer.tokenizer.encode(tail) if tail else ()
 
 
 class TokenReader:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ramify.backend.answer import TokenAnswer
+from ramify.backend.answer import TokenAnswer, lead_of
 from ramify.backend.contract import Delta, Finish, Request, TokenLogprobs
-from ramify.backend.openai.completions import lead_of
 from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.sse import BrokenEventError
 from ramify.backend.openai.wire import Body, Counts

@@ -43,7 +43,8 @@ class OpenAIOptions:
     verify: bool = True  # TLS certificates
     reasoning: bool = False  # True: reasoning content is part of the answer, in <think> marks
     cache_hints: bool = False  # mark the stable beginning for caches that want to be told
-    leader_first: bool = True  # requests with a common beginning: one goes first
+    leader_first: bool | None = None  # of requests with a common beginning one goes ahead; None:
+    # where the server has a prefix cache and does not share what is under way
     priorities: bool | None = None  # None: what the probe finds
     price_input: float = 0.0  # per million tokens
     price_cached: float = 0.0

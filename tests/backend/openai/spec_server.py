@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -417,3 +418,9 @@ class SpecServer:
     @staticmethod
     def _chunk(writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+
+
+if __name__ == "__main__":  # python -m tests.backend.openai.spec_server KIND DELAY
+    with SpecServer(sys.argv[1], delay=float(sys.argv[2])).running() as alone:
+        print(alone.url, flush=True)
+        threading.Event().wait()
