@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ramify.backend.contract import Backend, Delta, Request, TokenPrompt, Usage
+from ramify.backend.contract import Backend, Delta, Finish, Request, TokenPrompt, Usage
 from ramify.backend.forks import ForkRule
 from ramify.backend.views import messages_view, text_view
 from ramify.errors import CapabilityError, ConstraintError
@@ -35,6 +35,7 @@ from ramify.runtime.forking import forked, rule_of
 from ramify.runtime.load import counted
 from ramify.runtime.outcome import Outcome, text_of
 from ramify.runtime.prompts import read_as_text, rendered
+from ramify.runtime.samples import collect_samples
 from ramify.runtime.user_code import user_code
 
 if TYPE_CHECKING:
@@ -84,6 +85,17 @@ async def _generate(run: Run, node: Generate) -> Outcome:
         outcome = await forked(run, node, backend, _request(run, node, prompt, sampling, rule))
     elif node.samples == 1:
         outcome = await _one_sample(run, node, backend, prompt, sampling, stream=True)
+    elif backend.capabilities.samples and not run.policy.compare_joins:
+        request = _request(run, node, prompt, sampling)
+        with counted(backend):
+            found = await collect_samples(backend, request, node.samples)
+        outcome = Outcome(
+            value=[
+                one.text if node.parse is None else _parsed(node, one.text, one.finish)
+                for one in found
+            ],
+            usage=sum((one.usage for one in found), Usage()),
+        )
     else:
         seeds = [_seeded(sampling, i) for i in range(node.samples)]
         try:
@@ -109,7 +121,13 @@ def _seeded(sampling: Sampling, sample: int) -> Sampling:
 
 
 def _request(
-    run: Run, node: Generate, prompt: TokenPrompt, sampling: Sampling, fork: ForkRule | None = None
+    run: Run,
+    node: Generate,
+    prompt: TokenPrompt,
+    sampling: Sampling,
+    fork: ForkRule | None = None,
+    *,
+    stream: bool = True,
 ) -> Request:
     return Request(
         prompt=prompt,
@@ -119,6 +137,7 @@ def _request(
         salt=run.policy.salt,
         label=_label(run, node),
         fork=fork,
+        stream=stream,
     )
 
 
@@ -130,7 +149,7 @@ async def _one_sample(
     sampling: Sampling,
     stream: bool,
 ) -> Outcome:
-    request = _request(run, node, prompt, sampling)
+    request = _request(run, node, prompt, sampling, stream=stream and run.sink is not None)
     ids: list[int] = []
     texts: list[str] = []
     last = Delta()
@@ -150,7 +169,7 @@ async def _one_sample(
     text = "".join(texts)
     value: Any = text
     if node.parse is not None:
-        value = _parsed(node, text, last)
+        value = _parsed(node, text, last.finish)
     return Outcome(
         value=value,
         text=text,
@@ -168,13 +187,13 @@ def _noted(outcome: Outcome, more: str) -> Outcome:
     return outcome
 
 
-def _parsed(node: Generate, text: str, last: Delta) -> Any:
+def _parsed(node: Generate, text: str, finish: Finish | None) -> Any:
     assert node.parse is not None
     try:
         return node.parse(text)
     except ValueError as cause:
         cut = f"It was cut at max_tokens={node.sampling.max_tokens}; allow more."
-        hint = cut if last.finish == "length" else "The schema has a rule that JSON cannot express."
+        hint = cut if finish == "length" else "The schema has a rule that JSON cannot express."
         problem = str(cause).split("\n")[0]
         raise ConstraintError(
             f"the answer {text[:60]!r} does not fit its schema: {problem}.", hint=hint

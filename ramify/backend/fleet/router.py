@@ -41,9 +41,7 @@ class Router:
         best = max(known.values())
         least = min(one.load for one in able)
         near = [
-            one
-            for one in able
-            if known[one] > best - _WORTH and one.load <= _LEAD * least + _SLACK
+            one for one in able if known[one] > best - _WORTH and one.load <= _LEAD * least + _SLACK
         ]
         if best < _WORTH or not near:
             near = self._random.sample(able, min(2, len(able)))

@@ -13,6 +13,7 @@ from typing import Any
 
 from ramify.backend.answer import TokenAnswer, lead_of
 from ramify.backend.chat import ChatFormat
+from ramify.backend.collect import collect
 from ramify.backend.contract import (
     Capabilities,
     Delta,
@@ -23,7 +24,6 @@ from ramify.backend.contract import (
     Scores,
     TokenPrompt,
     Usage,
-    collect,
 )
 from ramify.backend.hf_tokenizer import HFTokenizer
 from ramify.backend.leaders import Leaders

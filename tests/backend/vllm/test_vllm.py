@@ -35,9 +35,7 @@ def check_greedy(backend: Backend, model: Model) -> None:
     for stream in (True, False):
         found = run_sync(answers(backend, model, stream=stream))
         assert [answer.ids for answer in found] == model.greedy
-        assert all(
-            answer.text == backend.renderer.tokenizer.decode(answer.ids) for answer in found
-        )
+        assert all(answer.text == backend.renderer.tokenizer.decode(answer.ids) for answer in found)
     # 24 siblings that arrived together computed their common 200 tokens about once
     assert sum(answer.usage.cached_tokens for answer in found) >= 24 * 192
 
@@ -99,9 +97,7 @@ def check_contract(backend: Backend, model: Model) -> None:
     assert run_sync(samples()) == alone and alone[0] != alone[1]
     # scores of continuations, against the naive way: one token at a time
     options = ((5, 6, 7), (5, 6), (9,), (5, 8, 7))
-    scores = run_sync(
-        backend.score(ScoreRequest(prompt=TokenPrompt(ids), continuations=options))
-    )
+    scores = run_sync(backend.score(ScoreRequest(prompt=TokenPrompt(ids), continuations=options)))
     reference = log_probabilities(model, ids, options)
     for found_row, right in zip(scores.logprobs, reference, strict=True):
         assert found_row == pytest.approx(right, abs=2e-3)
@@ -146,8 +142,9 @@ def check_abort(backend: Backend, model: Model) -> None:
 
     for _ in range(3):
         run_sync(leave())
-    assert ask(backend, model.prompts[1], sampling=Sampling(max_tokens=TOKENS)).ids == (
-        model.greedy[1]
+    assert (
+        ask(backend, model.prompts[1], sampling=Sampling(max_tokens=TOKENS)).ids
+        == (model.greedy[1])
     )
 
 
