@@ -21,6 +21,7 @@ class Ramify(Engine):
         self.setting = setting
         self._loop = asyncio.Runner()
         self._backend = RadixBackend.open(str(folder), dtype=dtype, **options)
+        self.weight_bytes = self._backend.weight_bytes
         self._salts = counter()
         self._salt = ""
 

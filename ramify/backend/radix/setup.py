@@ -107,13 +107,10 @@ def _best(
     """The fastest body for a model and these options, tested."""
     quantize = options.quantize
     if options.fused and can_fuse(model):
-        if quantize != "none":
-            fused = FusedBody(model, context=context, quantize=quantize)
-            test.run(fused, within=_INT8_ERROR)
-            return fused
         native = options.native and can_run(model) and try_library() is not None
-        body: Body = (NativeBody if native else FusedBody)(model, context=context)
-        test.run(body)
+        made = NativeBody if native else FusedBody
+        body: Body = made(model, context=context, quantize=quantize)
+        test.run(body, within=None if quantize == "none" else _INT8_ERROR)
         return body
     if quantize != "none":
         quantize_modules(model, head=quantize == "int8")

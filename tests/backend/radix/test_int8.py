@@ -3,6 +3,7 @@ with the same weights."""
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -25,13 +26,17 @@ from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.fused import FusedBody
 from ramify.backend.radix.hf_body import HFBody
 from ramify.backend.radix.int8 import Int8Linear, Int8Module, quantize_modules, weight_bytes
-from ramify.backend.radix.model import Body, LanguageModel
+from ramify.backend.radix.layout import Span
+from ramify.backend.radix.model import Body, LanguageModel, Step
+from ramify.backend.radix.native.body import NativeBody
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.errors import BackendError, ModelLoadError
 from ramify.ir.sampling import Sampling
-from tests.backend.radix.harness import CPU, generation, load, run
+from tests.backend.radix.harness import CPU, generation, load, need_compiler, run
 from tests.backend.radix.models import VOCAB, tiny
+from tests.backend.radix.test_native import model_of
+from tests.backend.radix.test_native import run as compute
 
 STORIES = Path(__file__).parents[4] / "shared" / "models" / "stories260K"
 
@@ -151,11 +156,45 @@ def made_before(model: Any) -> int:
     return sum(p.nbytes for p in model.parameters())
 
 
-@pytest.fixture(params=["llama", "gemma2"])
-async def backend(request: pytest.FixtureRequest) -> AsyncIterator[RadixBackend]:
-    opened = RadixBackend.open(
-        tiny(request.param), pool_tokens=300, threads=1, quantize="int8", name=request.param
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("quantize", ["int8", "int8-layers"])
+def test_compiled_kernels_are_as_near_to_the_truth(dtype: torch.dtype, quantize: str) -> None:
+    """A product differs in its last bit, a number is rounded to the next integer and all that
+    follows is a little different: equal means here, no further from float32 than the twin is."""
+    need_compiler()
+    kind = (64, 6, 2, None)
+    exact, _ = compute(FusedBody(model_of(*kind, torch.float32), context=1024))
+    twin, _ = compute(FusedBody(model_of(*kind, dtype), context=1024, quantize=quantize))
+    found, _ = compute(NativeBody(model_of(*kind, dtype), context=1024, quantize=quantize))
+    error = (twin - exact).norm()
+    assert 0.01 < error / exact.norm() < 0.06
+    assert (found - exact).norm() < 1.1 * error
+    assert (found - twin).norm() < error
+
+
+def test_a_compiled_product_is_the_twin_s() -> None:
+    """One layer, one token: nothing to add up the roundings."""
+    need_compiler()
+    model = model_of(64, 6, 2, None, torch.float32)
+    del model.model.layers[1]
+    model.config.num_hidden_layers = 1
+    other = copy.deepcopy(model)
+    step = Step(np.array([7]), np.array([0]), np.array([0]), np.array([0]), [])
+    step.spans = [Span(np.array([0]), 0, 1)]
+    bodies = FusedBody(model, context=8, quantize="int8"), NativeBody(
+        other, context=8, quantize="int8"
     )
+    twin, found = (LanguageModel(b, KVPool(1, CPU), context=8).forward(step) for b in bodies)
+    assert (found - twin).abs().max() < 1e-5 * twin.abs().max()
+
+
+@pytest.fixture(params=["llama", "llama, torch", "gemma2"])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[RadixBackend]:
+    family, _, torch_only = request.param.partition(", ")
+    opened = RadixBackend.open(
+        tiny(family), pool_tokens=300, threads=1, name=family,
+        quantize="int8", native=not torch_only,
+    )  # fmt: skip
     yield opened
     await opened.close()
 
@@ -166,6 +205,11 @@ async def test_the_option_quantizes_and_counts_the_bytes(backend: RadixBackend) 
     assert backend.weight_bytes == weight_bytes(model, "int8")
     assert max(backend.weight_bytes, weight_bytes(model, "int8-layers")) < made_before(model)
     assert weight_bytes(model, "none") == made_before(model)
+    if isinstance(made, NativeBody):
+        held = sum(t.nbytes for t in made._held if t.dtype == torch.int8)
+        numbers = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
+        assert numbers < held < backend.weight_bytes
+        return
     if isinstance(made, FusedBody):
         layers = [part for layer in made._layers for part in (
             layer.qkv, layer.out, layer.gate_up, layer.down
@@ -184,7 +228,7 @@ async def test_the_option_quantizes_and_counts_the_bytes(backend: RadixBackend) 
 
 async def test_logits_that_are_not_numbers_end_only_that_request(backend: RadixBackend) -> None:
     made: Any = backend._worker._engine.model.body
-    table = made._embed if isinstance(made, FusedBody) else made._embed.weight
+    table = made._embed.weight if isinstance(made, HFBody) else made._embed
 
     def ask(ids: tuple[int, ...]) -> Any:
         sampling = Sampling(max_tokens=6, ignore_end=True)

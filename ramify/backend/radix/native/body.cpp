@@ -6,10 +6,12 @@
 #include <mutex>
 
 #include "attend.h"
+#include "int8.h"
 
 extern "C" {
 struct Shape {
     int64_t layers, hidden, heads, kv_heads, size, inner, vocab, bf16;
+    int64_t int8;  // 0: no weights are int8; 1: those of the layers; 2: the head's too
     double eps, scale;
 };
 struct Weights {  // of one layer; products packed, the rest plain. Null where there is none.
@@ -119,6 +121,8 @@ template <class T> struct Decoder : Body {
     Tasks tasks;
     Buffer<float> stream, qkv, partial, lse;
     Buffer<T> normed, query, attended, inner;
+    Buffer<uint8_t> coded;  // the rows of a product with int8 weights
+    Buffer<float> tops;
     std::vector<Scratch<T>> scratch;
 
     Decoder(const Shape& s, const Rest& r, const Weights* w)
@@ -136,6 +140,8 @@ template <class T> struct Decoder : Body {
         query.reserve(M * q);
         attended.reserve(room * q);
         inner.reserve(room * shape.inner);
+        if (shape.int8) coded.reserve(room * std::max(shape.inner, std::max(shape.hidden, q)));
+        if (shape.int8) tops.reserve(room);
         scratch.resize(in.threads);
         for (auto& s : scratch) s.reserve(heads);
         std::vector<long> next(shape.layers, 0);
@@ -144,6 +150,16 @@ template <class T> struct Decoder : Body {
     }
 
   private:
+    void code(const T* a, long K, long first, long last) {
+        for (long r = first; r < last; r++)
+            tops.data[r] = code_row(a + r * K, K, coded.data + r * K);
+    }
+    // Blocks b0..b1-1 of rows (plain, or as they were coded) times a packed weight
+    template <class S>
+    void product(bool int8, const T* a, long M, const void* w, long K, long b0, long b1, S& sink) {
+        if (int8) gemm8(coded.data, tops.data, M, (const int8_t*)w, K, b0, b1, sink);
+        else gemm(a, K, M, (const T*)w, K, b0, b1, sink);
+    }
     void work(const StepIn& in, long* next);
     void rotate(const StepIn& in, long layer, long row);
     void attend(const StepIn& in, long layer, long* next, Scratch<T>& mine);
@@ -153,7 +169,7 @@ template <class T> struct Decoder : Body {
 
 extern "C" {
 // The version of this interface
-int64_t ramify_version() { return 1; }
+int64_t ramify_version() { return 2; }
 // What the products run on: 2 tiles (AMX), 1 dot products of bfloat16, 0 plain vectors
 int64_t ramify_start() {
     use_amx = amx_allowed();
@@ -166,6 +182,10 @@ int64_t ramify_start() {
 void ramify_pack(const void* w, int64_t n, int64_t k, int64_t is_bf16, void* out) {
     if (is_bf16) pack((const bf16*)w, n, k, (bf16*)out);
     else pack((const float*)w, n, k, (float*)out);
+}
+void ramify_pack8(const void* w, int64_t n, int64_t k, int64_t is_bf16, void* out) {
+    if (is_bf16) pack8((const bf16*)w, n, k, (int8_t*)out);
+    else pack8((const float*)w, n, k, (int8_t*)out);
 }
 void* ramify_body(const Shape* shape, const Rest* rest, const Weights* layers) {
     if (shape->bf16) return new Decoder<bf16>(*shape, *rest, layers);

@@ -40,7 +40,9 @@ class NativeBody:
     in every dtype, and logits are float32.
     """
 
-    def __init__(self, model: Any, *, context: int) -> None:
+    def __init__(self, model: Any, *, context: int, quantize: str = "none") -> None:
+        """`quantize` as in `RadixOptions`."""
+        int8 = ("none", "int8-layers", "int8").index(quantize)
         self._library = library()
         config, inner = model.config, model.model
         first = inner.layers[0].self_attn
@@ -52,12 +54,12 @@ class NativeBody:
         self._held: list[Tensor] = []  # what the compiled side has pointers to
         shape = Shape(
             self.layers, config.hidden_size, config.num_attention_heads, self._kv_heads,
-            self._size, config.intermediate_size, self.vocab, self._dtype == torch.bfloat16,
+            self._size, config.intermediate_size, self.vocab, self._dtype == torch.bfloat16, int8,
             config.rms_norm_eps, first.scaling,
         )  # fmt: skip
         layers = (Weights * self.layers)()
         for index, layer in enumerate(inner.layers):
-            layers[index] = self._weights(layer, window_of(layer, config))
+            layers[index] = self._weights(layer, window_of(layer, config), int8 > 0)
             layer.self_attn = layer.mlp = None
         cos, sin = inner.rotary_emb(
             torch.empty(1, dtype=torch.float32), torch.arange(context)[None]
@@ -65,7 +67,7 @@ class NativeBody:
         self._embed: Tensor = inner.embed_tokens.weight.detach().contiguous()
         rest = Rest(
             self._keep(self._embed), self._keep(inner.norm.weight),
-            self._pack(model.lm_head.weight), self._keep(cos[0]), self._keep(sin[0]),
+            self._pack(model.lm_head.weight, int8 == 2), self._keep(cos[0]), self._keep(sin[0]),
             1 / inner.rotary_emb.attention_scaling,
         )  # fmt: skip
         self._body = self._library.ramify_body(
@@ -104,7 +106,7 @@ class NativeBody:
         array = ctypes.c_void_p * self.layers
         return array(*(k.data_ptr() for k, _ in pairs)), array(*(v.data_ptr() for _, v in pairs))
 
-    def _weights(self, layer: Any, window: int | None) -> Weights:
+    def _weights(self, layer: Any, window: int | None, int8: bool) -> Weights:
         attention, mlp = layer.self_attn, layer.mlp
         parts = (attention.q_proj, attention.k_proj, attention.v_proj)
         bias = None
@@ -114,15 +116,15 @@ class NativeBody:
         out_bias, normed = attention.o_proj.bias, hasattr(attention, "q_norm")
         return Weights(
             self._keep(layer.input_layernorm.weight),
-            self._pack(torch.cat([part.weight for part in parts])),
+            self._pack(torch.cat([part.weight for part in parts]), int8),
             bias,
             self._keep(attention.q_norm.weight) if normed else None,
             self._keep(attention.k_norm.weight) if normed else None,
-            self._pack(attention.o_proj.weight),
+            self._pack(attention.o_proj.weight, int8),
             None if out_bias is None else self._keep(out_bias),
             self._keep(layer.post_attention_layernorm.weight),
-            self._pack(torch.stack((gate, up), 1).flatten(0, 2)),
-            self._pack(mlp.down_proj.weight),
+            self._pack(torch.stack((gate, up), 1).flatten(0, 2), int8),
+            self._pack(mlp.down_proj.weight, int8),
             window or 0,
         )
 
@@ -131,10 +133,16 @@ class NativeBody:
         self._held.append(held)
         return held.data_ptr()
 
-    def _pack(self, weight: Tensor) -> int:
-        """A weight [N, K] in the blocks of gemm.h."""
+    def _pack(self, weight: Tensor, int8: bool) -> int:
+        """A weight [N, K] in the blocks of gemm.h, or of int8.h."""
         weight = weight.detach().contiguous()
         rows, width = weight.shape
+        if int8:
+            packed = torch.empty(-(-rows // 16) * (16 * width + 128), dtype=torch.int8)
+            self._library.ramify_pack8(
+                weight.data_ptr(), rows, width, weight.dtype == torch.bfloat16, packed.data_ptr()
+            )
+            return self._keep(packed)
         packed = torch.empty(-(-rows // 16) * 16 * width, dtype=weight.dtype)
         self._library.ramify_pack(
             weight.data_ptr(), rows, width, weight.dtype == torch.bfloat16, packed.data_ptr()

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-VERSION = 1  # of the C interface, see body.cpp
+VERSION = 2  # of the C interface, see body.cpp
 _FLAGS = (
     "-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-w",
 )  # fmt: skip
@@ -41,6 +41,7 @@ def library() -> ctypes.CDLL:
         ("ramify_version", ctypes.c_int64, ()),
         ("ramify_start", ctypes.c_int64, ()),
         ("ramify_pack", None, (ctypes.c_void_p, *3 * (ctypes.c_int64,), ctypes.c_void_p)),
+        ("ramify_pack8", None, (ctypes.c_void_p, *3 * (ctypes.c_int64,), ctypes.c_void_p)),
         ("ramify_body", ctypes.c_void_p, 3 * (ctypes.c_void_p,)),
         ("ramify_free", None, (ctypes.c_void_p,)),
         ("ramify_run", None, 2 * (ctypes.c_void_p,)),

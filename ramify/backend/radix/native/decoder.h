@@ -53,10 +53,12 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
     const long H = shape.hidden, q = shape.heads * shape.size, I = shape.inner;
     const long width = q + 2 * shape.kv_heads * shape.size;
     const float eps = (float)shape.eps;
+    const bool int8 = shape.int8 > 0;
     long M = in.rows, r0, r1, b0, b1;
-    auto norm = [&](const void* weight) {
+    auto norm = [&](const void* weight, bool coded) {
         for (long r = r0; r < r1; r++)
             rms_norm(stream.data + r * H, (const T*)weight, normed.data + r * H, H, eps);
+        if (coded) code(normed.data, H, r0, r1);
     };
     tiles_begin();
     share(M, 1, who, of, r0, r1);
@@ -68,11 +70,11 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
     for (long l = 0; l < shape.layers; l++) {
         const Weights& w = layers[l];
         const bool end = l == shape.layers - 1;
-        norm(w.before);
+        norm(w.before, int8);
 #pragma omp barrier
         Bias<T> plain{qkv.data, width, (const T*)w.qkv_bias};
         share(width / 16, 2, who, of, b0, b1);
-        gemm(normed.data, H, M, (const T*)w.qkv, H, b0, b1, plain);
+        product(int8, normed.data, M, w.qkv, H, b0, b1, plain);
 #pragma omp barrier
         for (long r = r0; r < r1; r++) rotate(in, l, r);
 #pragma omp barrier
@@ -91,27 +93,35 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
             share(M, 1, who, of, r0, r1);
 #pragma omp barrier
         }
+        if (int8) {
+            code(attended.data, q, r0, r1);
+#pragma omp barrier
+        }
         Onto<T> mixed{stream.data, H, (const T*)w.out_bias};
         share(H / 16, 2, who, of, b0, b1);
-        gemm(attended.data, q, M, (const T*)w.out, q, b0, b1, mixed);
+        product(int8, attended.data, M, w.out, q, b0, b1, mixed);
 #pragma omp barrier
-        norm(w.after);
+        norm(w.after, int8);
 #pragma omp barrier
         Gated<T> gated{inner.data, I};
         share(I / 8, 2, who, of, b0, b1);
-        gemm(normed.data, H, M, (const T*)w.gate_up, H, b0, b1, gated);
+        product(int8, normed.data, M, w.gate_up, H, b0, b1, gated);
 #pragma omp barrier
+        if (int8) {
+            code(inner.data, I, r0, r1);
+#pragma omp barrier
+        }
         Onto<T> onto{stream.data, H, nullptr};
         share(H / 16, 2, who, of, b0, b1);
-        gemm(inner.data, I, M, (const T*)w.down, I, b0, b1, onto);
+        product(int8, inner.data, M, w.down, I, b0, b1, onto);
 #pragma omp barrier
     }
     if (in.wanted) {
-        norm(rest.norm);
+        norm(rest.norm, shape.int8 == 2);
 #pragma omp barrier
         Edge logits{in.logits, shape.vocab};
         share((shape.vocab + 15) / 16, 2, who, of, b0, b1);
-        gemm(normed.data, H, M, (const T*)rest.head, H, b0, b1, logits);
+        product(shape.int8 == 2, normed.data, M, rest.head, H, b0, b1, logits);
     }
     tiles_end();
 }

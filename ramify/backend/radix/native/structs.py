@@ -12,6 +12,7 @@ class Shape(ctypes.Structure):
     _fields_ = (
         *((name, c_int64) for name in (
             "layers", "hidden", "heads", "kv_heads", "size", "inner", "vocab", "bf16",
+            "int8",
         )),
         ("eps", c_double),
         ("scale", c_double),

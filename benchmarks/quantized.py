@@ -1,0 +1,145 @@
+"""Int8 weights beside bfloat16 ones: speed, memory, and what the rounding does to the logits.
+
+Speed: random weights of two shapes, that of SmolLM2-135M, whose layers are small, and one with
+layers of 2,048 by 8,192 as models of a billion parameters have them. Decoding runs 1, 8 and 16
+short prompts for 32 new tokens; prefill computes 1,024 tokens. Each is run with the compiled
+kernels and with torch's operators alone, in turns. Ratios are seconds of bfloat16 over seconds of
+int8, and bytes over bytes, with the compiled kernels where the machine has a compiler.
+
+Error: the models that are here with trained weights, on text that they wrote themselves
+(temperature 1), against float32: differences of logits, and how often the likeliest token is the
+same.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Options, Report, interleave
+from benchmarks.harness.machine import cores
+from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.peers.engine import Prompts
+from benchmarks.peers.ours import Ramify
+
+SHAPES = {
+    "135M": LlamaShape(
+        layers=30, hidden=576, heads=9, kv_heads=3, intermediate=1536, vocab=49152, spread=0.05
+    ),
+    "wide": LlamaShape(
+        layers=4, hidden=2048, heads=32, kv_heads=8, intermediate=8192, vocab=4096, spread=0.02
+    ),
+}
+NEW, PREFILL = 32, 1024
+ROOT = Path(__file__).parents[1]
+TRAINED = {
+    "demo": ROOT / "ramify" / "demo" / "model",
+    "stories260K": ROOT.parent / "shared" / "models" / "stories260K",
+}
+
+
+def engines(folder: Path) -> list[Ramify]:
+    """Every way to run a model, on all cores."""
+    found = []
+    for kernels, native in (("compiled", True), ("torch", False)):
+        for weights, quantize in (("bf16", "none"), ("int8", "int8")):
+            options = {"quantize": quantize, "native": native, "pool_tokens": 4096}
+            made = Ramify(folder, "bfloat16", f"{weights}, {kernels}", threads=cores(), **options)
+            found.append(made)
+    return found
+
+
+def workloads(vocab: int) -> dict[str, tuple[Prompts, int]]:
+    """Prompts and new tokens by name."""
+
+    def prompts(count: int, length: int) -> Prompts:
+        return [[(7919 * i + 31 * j + 11) % (vocab - 1) for j in range(length)]
+                for i in range(count)]  # fmt: skip
+
+    decode = {f"decode_{batch}": (prompts(batch, 4), NEW) for batch in (1, 8, 16)}
+    return {**decode, "prefill": (prompts(1, PREFILL), 1)}
+
+
+def speed(
+    name: str, shape: LlamaShape, repeats: int
+) -> tuple[list[Mapping[str, Any]], dict[str, float]]:
+    """Rows and ratios of one shape."""
+    made = engines(random_llama(shape))
+    rows: list[dict[str, Any]] = [
+        {"model": name, "weights": engine.setting, "weights_mb": engine.weight_bytes / 1e6}
+        for engine in made
+    ]
+    ratios = {f"{name}_memory": rows[0]["weights_mb"] / rows[1]["weights_mb"]}
+    for work, (prompts, count) in workloads(shape.vocab).items():
+        times = interleave([engine.contender(prompts, count) for engine in made], repeats)
+        tokens = PREFILL if work == "prefill" else NEW
+        for row, timing in zip(rows, times.values(), strict=True):
+            row[f"{work}_ms"] = 1000 * timing.median / (1 if work == "prefill" else tokens)
+        ratios[f"{name}_{work}"] = rows[0][f"{work}_ms"] / rows[1][f"{work}_ms"]
+        print(f"{name} {work}: {ratios[f'{name}_{work}']:.2f}", file=sys.stderr, flush=True)
+    for engine in made:
+        engine.close()
+    return list(rows), ratios
+
+
+def errors(name: str, folder: Path, tokens: int) -> list[Mapping[str, Any]]:
+    """What bfloat16 and int8 do to the logits of a trained model."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from ramify.backend.radix.int8 import quantize_modules
+
+    def load(dtype: Any, head: bool | None = None) -> Any:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
+        if head is not None:
+            quantize_modules(model, head=head)
+        return model
+
+    exact = load(torch.float32)
+    start = exact.generation_config.bos_token_id or exact.config.bos_token_id or 1
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        text = exact.generate(
+            torch.full((8, 1), start), attention_mask=torch.ones(8, 1).long(), do_sample=True,
+            max_new_tokens=tokens, eos_token_id=None, pad_token_id=0,
+        )  # fmt: skip
+        want = exact(text).logits
+        rows: list[Mapping[str, Any]] = []
+        for weights, model in (
+            ("bf16", load(torch.bfloat16)),
+            ("int8 over fp32", load(torch.float32, True)),
+            ("int8 over bf16", load(torch.bfloat16, True)),
+            ("int8-layers over bf16", load(torch.bfloat16, False)),
+        ):
+            found = model(text).logits.float()
+            off = (found - want).abs()
+            same = found.argmax(-1) == want.argmax(-1)
+            divergence = (want.softmax(-1) * (want.log_softmax(-1) - found.log_softmax(-1))).sum(-1)
+            rows.append(
+                {
+                    "model": name,
+                    "weights": weights,
+                    "logits_max_off": float(off.max()),
+                    "logits_mean_off": float(off.mean()),
+                    "kl": float(divergence.mean()),
+                    "top1_same_%": 100 * float(same.float().mean()),
+                }
+            )
+    return rows
+
+
+def run(options: Options) -> Report:
+    """Measure both shapes, and both trained models as far as they are here."""
+    repeats = options.repeats or 5
+    rows: list[Mapping[str, Any]] = []
+    ratios: dict[str, float] = {}
+    for name, folder in TRAINED.items():
+        if folder.is_dir():
+            rows += errors(name, folder, 32 if options.quick else 200)
+    for name, shape in list(SHAPES.items())[: 1 if options.quick else None]:
+        found, better = speed(name, shape, repeats)
+        rows += found
+        ratios |= better
+    return Report("quantized", rows, ratios)
