@@ -40,18 +40,17 @@ LEVEL1 = Mix("level1", facts=(6, 10), short=0.5)
 ABSENT = Mix("absent", facts=(3, 9), short=0.3, absent=0.4)
 
 
-def _kinds(ask: float, first: float, many: float = 0.0) -> tuple[Kind, ...]:
-    """All tasks over one passage; `ask` and `first` are the parts of the plain questions."""
-    rest = 1 - ask - first - many
+def _kinds(ask: float, many: float = 0.0) -> tuple[Kind, ...]:
+    """All tasks over one passage; `ask` is the part of the plain questions."""
+    rest = 1 - ask - many
     kinds = [
-        Kind("ask", FIRST, first),
-        Kind("ask", LEVEL1, ask * 0.6),
-        Kind("ask", ABSENT, ask * 0.4),
-        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.25),
-        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.33),
-        Kind("plan", Mix("plan"), rest * 0.1),
-        Kind("compare", Mix("compare"), rest * 0.17),
-        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.1),
+        Kind("ask", LEVEL1, ask * 0.55),
+        Kind("ask", ABSENT, ask * 0.45),
+        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.2),
+        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.38),
+        Kind("plan", Mix("plan"), rest * 0.11),
+        Kind("compare", Mix("compare"), rest * 0.15),
+        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.11),
         Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), rest * 0.05),
     ]
     if many:
@@ -59,13 +58,19 @@ def _kinds(ask: float, first: float, many: float = 0.0) -> tuple[Kind, ...]:
             Kind("ask", Mix("two", facts=(3, 6), passages=(2, 2), plain=0.7, lean=0.1), many * 0.6),
             Kind("ask", Mix("four", facts=(4, 8), passages=(3, 4), plain=0.4), many * 0.4),
         ]
-    return tuple(kind for kind in kinds if kind.weight)
+    return tuple(kinds)
 
 
 # At the full rate the first stage finds where the answers are, but its answers stay noisy: its
 # gate is low, and the smaller rate of the next stages alone brings many of them right.
 STAGES: tuple[Stage, ...] = (
     Stage("first", (Kind("ask", FIRST),), {"first": 0.45}, rate=1.0),
-    Stage("one", _kinds(ask=0.5, first=0.1), {"level1": 0.96, "outline": 0.85, "describe": 0.5}),
-    Stage("many", _kinds(ask=0.3, first=0.05, many=0.35), {}),
+    Stage("level1", (Kind("ask", FIRST, 0.3), Kind("ask", LEVEL1, 0.7)), {"level1": 0.97}),
+    Stage(
+        "one",
+        _kinds(ask=0.42),
+        {"level1": 0.97, "absent": 0.9, "outline": 0.9, "describe": 0.6},
+        rate=0.5,
+    ),
+    Stage("many", _kinds(ask=0.25, many=0.4), {}, rate=0.5),
 )

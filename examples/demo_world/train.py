@@ -87,6 +87,9 @@ class Run:
         self.fast = self._tokenizer()
         self.encoder = Encoder(self.fast)
         self.model = build(args.seed, self.fast).to(args.device)
+        if args.weights is not None:
+            exported = LlamaForCausalLM.from_pretrained(args.weights, dtype=torch.float32)
+            self.model.load_state_dict(exported.state_dict())
         self.optimizers = optimizers(self.model)
         self.progress = Progress()
         if args.resume:
@@ -98,6 +101,10 @@ class Run:
             compile_all()
 
     def _tokenizer(self) -> PreTrainedTokenizerFast:
+        if self.args.weights is not None:
+            fast = AutoTokenizer.from_pretrained(self.args.weights)
+            tokenizer.save(fast, self.folder)
+            return fast
         if (self.folder / "tokenizer.json").is_file():
             return AutoTokenizer.from_pretrained(self.folder)
         fast = tokenizer.build(self.args.seed)
@@ -220,6 +227,7 @@ def main() -> None:
     cli.add_argument("--decay-minutes", type=float, help="time over which the rate falls to zero")
     cli.add_argument("--run", type=Path, default=Path("runs/demo_model"), help="its folder")
     cli.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
+    cli.add_argument("--weights", type=Path, help="start from an exported model, not from the seed")
     cli.add_argument("--stage", type=int, help="start at this stage instead of the saved one")
     cli.add_argument("--batch", type=int, help="tokens per step (4096 on a CPU, 65536 on a GPU)")
     cli.add_argument("--muon-lr", type=float, default=MUON_LR)
