@@ -43,8 +43,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, minutes: float, resume: bool = False) -> train.Run:
     args = Namespace(
-        run=folder, seed=1, device="cpu", resume=resume, stage=None, weights=None, compile=False, batch=300,
-        minutes=minutes, decay_minutes=None, muon_lr=0.02, adam_lr=0.002,
+        run=folder, seed=1, device="cpu", resume=resume, stage=None, weights=None,
+        compile=False, batch=300, minutes=minutes, decay_minutes=None, muon_lr=0.02, adam_lr=0.002,
     )  # fmt: skip
     made = train.Run(args)
     made.train()
