@@ -1,0 +1,143 @@
+"""Writing an answer in parts side by side: skeleton and branches against the plain answer.
+
+A question as long as those of Vicuna-80, then 512 (or 384) tokens of answer: in one go, or as a
+skeleton whose points are branches: 8 of 64 tokens, 4 of 128, 12 of 32, with 8 tokens a point for
+the skeleton, which come on top. Random weights of the SmolLM2-135M shape in bf16, a cold cache for
+every run, the time of the whole program from `run` to its result. `auto` is `organize="auto"` with
+a router that always says yes: what it decides is the cost model's choice, with the engine's
+measured profile.
+
+`skeleton_8x64`: seconds of the plain answer over those of skeleton and branches; `..._behind_512`:
+the same behind a prompt of about 512 tokens. `auto_never_slower`: the smallest of plain over `auto`
+over the profiles, an answer too short to split, and a batch that is full without splitting.
+`prompt_tokens_8x64`: 1.3 times the prompt tokens that the plain answer computes, over those of
+skeleton and branches together, behind about 512 tokens; what a skeleton adds does not grow with the
+prompt, so behind a bare question the budget cannot hold, and the rows show it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Options, Report, Timing, interleave
+from benchmarks.harness.machine import cores
+from benchmarks.harness.models import LlamaShape
+from benchmarks.organizing.model import SMOL, english_model
+from benchmarks.organizing.ours import Programs, auto, sequential, skeleton
+from benchmarks.organizing.workload import QUESTION, VICUNA, Answer, passages
+from benchmarks.roofline import Limits, calibrate
+from ramify.runtime.loop import run_sync
+
+QUICK = replace(SMOL, layers=8)
+SHORT = Answer(2, 16)  # not worth splitting
+ROWS, ROW = 32, Answer(8, 16)  # a batch that is full without splitting
+SENTENCES = 9  # of a prompt of about 512 tokens
+BEHIND = ", behind 512"
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def row(timing: Timing, name: str, result: Any, limit: float | None) -> Mapping[str, Any]:
+    """The measured line of a program."""
+    usage = result.usage
+    return {
+        "program": name,
+        "median_s": timing.median,
+        "best_s": timing.best,
+        "spread": timing.spread,
+        "calls": sum(1 for a in result.accounts.values() if a.prompt_tokens),
+        "prompt computed": usage.computed_tokens,
+        "cached": usage.cached_tokens,
+        "written": usage.output_tokens,
+        "limit_%": 100 * limit / timing.median if limit else None,
+    }
+
+
+def limit_of(
+    answer: Answer, shape: LlamaShape, limits: Limits, plain: int, computed: int
+) -> float:
+    """The least seconds of a program on this machine."""
+    if computed == plain:
+        return answer.sequential_limit(shape, limits, plain)
+    return answer.split_limit(shape, limits, plain, computed)
+
+
+def vllm_line() -> Mapping[str, Any]:
+    """Why there is no line of vLLM."""
+    why = "installed, but not measured here" if find_spec("vllm") else "not installed"
+    return {"program": f"vllm: skipped, it is {why}"}
+
+
+def measure(
+    folder: Path, shape: LlamaShape, options: Options
+) -> tuple[list[Mapping[str, Any]], dict[str, float], Mapping[str, Any]]:
+    """The rows and ratios on one model."""
+    from ramify.backend.radix import RadixBackend
+
+    backend = RadixBackend.open(str(folder), dtype=shape.dtype, pool_tokens=16384)
+    profile = run_sync(backend.calibrate())
+    programs = Programs(backend)
+    long = passages(SENTENCES)
+    made = [(p, answer, QUESTION, "") for answer in VICUNA for p in (sequential, skeleton, auto)]
+    made += [(program, VICUNA[0], long, BEHIND) for program in (sequential, skeleton)]
+    made += [(program, SHORT, QUESTION, "") for program in (sequential, auto)]
+    contenders = [programs.contender(p, a, prompt, about=about) for p, a, prompt, about in made]
+    batches = [
+        programs.contender(program, ROW, QUESTION, rows=ROWS, about=f", {ROWS} rows")
+        for program in (sequential, auto)
+    ]
+    repeats = options.repeats or 5
+    note(f"measuring {len(contenders) + len(batches)} programs in turns, {repeats} times")
+    timings = interleave([*contenders, *batches], repeats)
+    limits = calibrate(shape.dtype)
+    computed = {name: one.usage.computed_tokens for name, one in programs.results.items()}
+    rows: list[Mapping[str, Any]] = []
+    for contender, (_, answer, _, about) in zip(contenders, made, strict=True):
+        name = contender.name
+        plain = computed[f"sequential {answer.name}{about}"]
+        least = limit_of(answer, shape, limits, plain, computed[name])
+        rows.append(row(timings[name], name, programs.results[name], least))
+    rows += [row(timings[b.name], b.name, programs.results[b.name], None) for b in batches]
+    rows.append(vllm_line())
+    programs.close()
+    steps = ", ".join(f"{batch}: {1000 * s:.1f} ms" for batch, s in profile.decode_s)
+    about_engine = {"decode_step": steps, "prefill_ms_per_token": 1000 * profile.prefill_s}
+    return rows, ratios_of(timings, computed), about_engine
+
+
+def ratios_of(timings: Mapping[str, Timing], computed: Mapping[str, int]) -> dict[str, float]:
+    """Plain over split, over `auto`, and the budget of prompt tokens."""
+    medians = {name: timing.median for name, timing in timings.items()}
+    found = {
+        f"skeleton_{a.points}x{a.tokens}": medians[f"sequential {a.name}"]
+        / medians[f"skeleton {a.name}"]
+        for a in VICUNA
+    }
+    first = VICUNA[0].name
+    split, plain = f"skeleton {first}{BEHIND}", f"sequential {first}{BEHIND}"
+    found["skeleton_8x64_behind_512"] = medians[plain] / medians[split]
+    found["auto_never_slower"] = min(
+        medians[name.replace("auto", "sequential", 1)] / seconds
+        for name, seconds in medians.items()
+        if name.startswith("auto")
+    )
+    found["prompt_tokens_8x64"] = 1.3 * computed[plain] / computed[split]
+    return found
+
+
+def run(options: Options, shape: LlamaShape | None = None) -> Report:
+    """Measure; another shape is for trying the benchmark itself."""
+    import torch
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    shape = shape or (QUICK if options.quick else SMOL)
+    rows, ratios, machine = measure(english_model(shape), shape, options)
+    return Report("organize", rows, ratios, {"torch_threads": torch.get_num_threads(), **machine})

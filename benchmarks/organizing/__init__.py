@@ -1,0 +1,1 @@
+"""Workloads, programs and peers of the benchmarks of output organization."""
