@@ -139,7 +139,7 @@ def ratios_of(timings: Mapping[str, Timing], computed: Mapping[str, int]) -> dic
     autos = {f"auto {a.name}": f"sequential {plain_of(a).name}" for a in VICUNA}
     others = [name for name in medians if name.startswith("auto") and name not in autos]
     autos |= {name: name.replace("auto", "sequential", 1) for name in others}
-    found["auto_never_slower"] = min(medians[plain] / medians[name] for name, plain in autos.items())
+    found["auto_never_slower"] = min(medians[one] / medians[name] for name, one in autos.items())
     found["prompt_tokens_8x64"] = 1.3 * computed[plain] / computed[split]
     return found
 
