@@ -7,9 +7,9 @@ every run, the time of the whole program from `run` to its result. `auto` is `or
 a router that always says yes: what it decides is the cost model's choice, with the engine's
 measured profile.
 
-`skeleton_8x64`: seconds of the plain answer over those of skeleton and branches; `..._behind_512`:
-the same behind a prompt of about 512 tokens. `auto_never_slower`: the smallest of plain over `auto`
-over the profiles, an answer too short to split, and a batch that is full without splitting.
+`skeleton_8x64`: seconds of the plain answer over those of skeleton and branches.
+`auto_never_slower`: the smallest of plain over `auto`, over the profiles, an answer too short to
+split, and a batch that is full without splitting.
 `prompt_tokens_8x64`: 1.3 times the prompt tokens that the plain answer computes, over those of
 skeleton and branches together, behind about 512 tokens; what a skeleton adds does not grow with the
 prompt, so behind a bare question the budget cannot hold, and the rows show it.
@@ -37,7 +37,7 @@ from ramify.runtime.loop import run_sync
 
 QUICK = replace(SMOL, layers=8)
 SHORT = Answer(2, 16)  # not worth splitting
-ROWS, ROW = 32, Answer(8, 8)  # a batch that is full without splitting
+ROWS, ROW = 64, Answer(4, 8)  # a batch that is full without splitting
 SENTENCES = 9  # of a prompt of about 512 tokens
 BEHIND = ", behind 512"
 
@@ -98,7 +98,6 @@ def measure(
         for program in (sequential, skeleton, auto)
         if program is not sequential or answer is plain_of(answer)
     ]
-    made += [(program, VICUNA[0], long, BEHIND) for program in (sequential, skeleton)]
     made += [(program, SHORT, QUESTION, "") for program in (sequential, auto)]
     contenders = [programs.contender(p, a, prompt, about=about) for p, a, prompt, about in made]
     batches = [
@@ -107,17 +106,24 @@ def measure(
     ]
     repeats = options.repeats or 5
     note(f"measuring {len(contenders) + len(batches)} programs in turns, {repeats} times")
-    once(contenders[1])  # a warm-up for all: they run the same code
+    # a warm-up for all, and the tokens behind a long prompt: they run the same code
+    for program in (sequential, skeleton):
+        short = Answer(VICUNA[0].points, 1) if program is sequential else VICUNA[0]
+        once(programs.contender(program, short, long, about=BEHIND))
     timings = interleave([*contenders, *batches], repeats, warmups=0)
     limits = calibrate(shape.dtype)
     computed = {name: one.usage.computed_tokens for name, one in programs.results.items()}
     rows: list[Mapping[str, Any]] = []
-    for contender, (_, answer, _, about) in zip(contenders, made, strict=True):
+    for contender, (_, answer, _, _) in zip(contenders, made, strict=True):
         name = contender.name
-        plain = computed[f"sequential {plain_of(answer).name}{about}"]
+        plain = computed[f"sequential {plain_of(answer).name}"]
         least = limit_of(answer, shape, limits, plain, computed[name])
         rows.append(row(timings[name], name, programs.results[name], least))
     rows += [row(timings[b.name], b.name, programs.results[b.name], None) for b in batches]
+    for name in (name for name in computed if name.endswith(BEHIND)):
+        cached = programs.results[name].usage.cached_tokens
+        tokens = {"prompt computed": computed[name], "cached": cached}
+        rows.append({"program": f"{name}, tokens only", **tokens})
     rows.append(vllm_line())
     programs.close()
     steps = ", ".join(f"{batch}: {1000 * s:.1f} ms" for batch, s in profile.decode_s)
@@ -133,9 +139,8 @@ def ratios_of(timings: Mapping[str, Timing], computed: Mapping[str, int]) -> dic
         / medians[f"skeleton {a.name}"]
         for a in VICUNA
     }
-    first = VICUNA[0].name
-    split, plain = f"skeleton {first}{BEHIND}", f"sequential {first}{BEHIND}"
-    found["skeleton_8x64_behind_512"] = medians[plain] / medians[split]
+    points = VICUNA[0].points
+    split, plain = f"skeleton {VICUNA[0].name}{BEHIND}", f"sequential {points} x 1{BEHIND}"
     autos = {f"auto {a.name}": f"sequential {plain_of(a).name}" for a in VICUNA}
     others = [name for name in medians if name.startswith("auto") and name not in autos]
     autos |= {name: name.replace("auto", "sequential", 1) for name in others}

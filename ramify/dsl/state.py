@@ -244,6 +244,10 @@ class State:
         joint = "" if label.startswith("[") else "/"
         return State(self._trace, self._prompt, f"{self._scope}{joint}{label}", self)
 
+    def fork_empty(self) -> State:
+        """A branch of an empty prompt, as sub-programs have."""
+        return State(self._trace, Prompt(), f"{self._scope}/fork", self)
+
     def before_message(self, what: str) -> State:
         """A branch from before the assistant message that is open and still empty here."""
         tip = self._prompt

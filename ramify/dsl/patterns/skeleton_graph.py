@@ -7,11 +7,11 @@ default model, easy ones by a smaller one. A last call answers the question from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ramify.dsl.functions import call
+from ramify.dsl.functions import call, lines
 from ramify.dsl.operations import Gen, assistant, user
 from ramify.dsl.patterns.graph_plan import BadPlan, GraphPlan, Part, plan_constraint, read_plan
 from ramify.dsl.patterns.skeleton import Moves, Plainly, need_question
@@ -38,12 +38,18 @@ class GraphWords:
     conclusion: str = "Now answer the question."
 
 
+Begin = Callable[["State", Part, Any], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphOptions:
     """How a graph is planned and answered; token counts are upper limits.
 
     `sampling` is that of the last answer and of the plain one. Parts of a difficulty up to `easy`
-    go to the backend named `small`, where one is named.
+    go to the backend named `small`, where one is named. With `begin`, a part does not see the
+    question: its prompt is empty, and `begin(branch, part, query)` writes the start of it, passages
+    that fit `query` for instance, which is the part's question and the answers that it needs.
+    Without `conclude` the answer is that of the last part.
     """
 
     sampling: Sampling
@@ -55,6 +61,8 @@ class GraphOptions:
     easy: int = 2
     on_bad_plan: BadPlan = "repair"
     words: GraphWords = GraphWords()
+    begin: Begin | None = None
+    conclude: bool = True
 
 
 def _moves(plan: GraphPlan, limit: int, on_bad_plan: BadPlan) -> Moves:
@@ -103,14 +111,18 @@ def _answer_parts(s: State, plan: GraphPlan, options: GraphOptions) -> dict[int,
     answers: dict[int, Value] = {}
     questions = {part.id: part.question for part in plan.parts}
     for part in plan.parts:
-        branch = s.fork()
+        branch: State = s.fork() if options.begin is None else s.fork_empty()
         pieces: list[Any] = []
+        query: Any = part.question
         if part.needs:
             # in the order of the plan, so that parts with the same needs share their prefix
             needs = [one.id for one in plan.parts if one.id in part.needs]
             known = call(_known, [questions[n] for n in needs], [answers[n] for n in needs],
                          pure=True)  # fmt: skip
             pieces = [options.words.known, known, "\n\n"]
+            query = lines(query, *(answers[n] for n in needs))
+        if options.begin is not None:
+            options.begin(branch, part, query)
         branch += user(*pieces, options.words.part.format(question=part.question))
         branch += assistant(_generation(part, options))
         answers[part.id] = branch[f"part{part.id}"]
@@ -144,6 +156,9 @@ def graph_answer(s: State, options: GraphOptions) -> Value:
         last = s.fork()
         if isinstance(move, GraphPlan):
             answers = _answer_parts(s, move, options)
+            if not options.conclude:
+                branch["answer"] = answers[move.parts[-1].id]
+                return
             questions = [part.question for part in move.sinks()]
             found = [answers[part.id] for part in move.sinks()]
             known = call(_settled, questions, found, pure=True, settled=True)
@@ -169,6 +184,8 @@ def skeleton_graph(
     easy: int = 2,
     on_bad_plan: BadPlan = "repair",
     words: GraphWords = GraphWords(),
+    begin: Begin | None = None,
+    conclude: bool = True,
 ) -> Value:
     """Answer `question` through a graph of sub-questions.
 
@@ -176,7 +193,7 @@ def skeleton_graph(
     or parts that need themselves is mended, and the result's notes say how, or with
     `on_bad_plan="refuse"` refused; without at least two parts, the answer is the plain one. Under
     `Policy(on_error="keep")` a part that fails takes with it only the parts that need it: the last
-    answer is written from the others.
+    answer is written from the others. `begin` and `conclude`: see GraphOptions.
 
     Raises ProgramError for an empty question, and for a plan that is refused.
     """
@@ -194,6 +211,8 @@ def skeleton_graph(
             easy=easy,
             on_bad_plan=on_bad_plan,
             words=words,
+            begin=begin,
+            conclude=conclude,
         ),
     )
     return s["answer"]
