@@ -9,7 +9,9 @@ from examples.timelines.runs import RUNS
 from ramify.planner.steps import steps
 
 PAGE = Path(__file__).parents[2] / "docs" / "organize.md"
-_BLOCK = re.compile(r"(<!-- timeline: (\w+) -->\n```text\n).*?(\n```)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(^<!-- timeline: (\w+) -->\n```text\n).*?(^```$)", re.DOTALL | re.MULTILINE
+)
 
 
 def drawn(page: str) -> str:
@@ -18,7 +20,7 @@ def drawn(page: str) -> str:
     def block(found: re.Match[str]) -> str:
         result = RUNS[found[2]]()
         assert result.plan is not None
-        return found[1] + steps(result.plan, result.accounts) + found[3]
+        return f"{found[1]}{steps(result.plan, result.accounts)}\n{found[3]}"
 
     return _BLOCK.sub(block, page)
 

@@ -38,10 +38,24 @@ def steps(plan: Plan, accounts: Mapping[NodeId, Account]) -> str:
         if account is not None and account.prompt_tokens:
             prefill = ceil((account.prompt_tokens - account.cached_tokens) / PREFILL)
             decode = account.output_tokens
+        if not sources and account is not None and node_id in plan.grown:
+            start = _looked(ends, accounts, account)
         ends[node_id] = start + prefill + decode
         if prefill + decode or (account is not None and account.status == "cancelled"):
             bars.append((node_id, start, prefill, decode))
     return _drawn(plan, accounts, bars, max(ends.values(), default=1))
+
+
+def _looked(
+    ends: Mapping[NodeId, int], accounts: Mapping[NodeId, Account], account: Account
+) -> int:
+    """The step at which a program asked for a node that reads none, behind a look at a value."""
+    before = (
+        step
+        for node_id, step in ends.items()
+        if node_id in accounts and accounts[node_id].end_s <= account.start_s
+    )
+    return max(before, default=0)
 
 
 def _drawn(

@@ -40,8 +40,7 @@ class SkeletonWords:
     """What the model is asked. `{number}` and `{title}` in `point` stand for the point's own."""
 
     skeleton: str = (
-        "Do not answer yet. List 3 to 10 points of the answer, 3 to 5 words each, as JSON with "
-        "the key points."
+        "Do not answer yet. List 3 to 10 points of the answer, 3 to 5 words each, as JSON."
     )
     point: str = "Write only this point, one or two sentences: {number}. {title}"
     heading: str = "{number}. {title}: "
