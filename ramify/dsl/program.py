@@ -7,9 +7,9 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, overload
 
-from ramify.dsl.batch_run import BatchInterruptedError, BatchResult, arun_rows
+from ramify.dsl.batch_run import BatchInterruptedError, BatchResult, arun_rows, run_rows_on_ray
 from ramify.dsl.look import TraceStopped
 from ramify.dsl.state import State
 from ramify.dsl.task_of import task_of
@@ -33,6 +33,7 @@ from ramify.runtime import (
     run_async,
     run_sync,
 )
+from ramify.runtime.ray import RayOptions
 
 _RESERVED = ("backend", "policy")
 
@@ -234,18 +235,30 @@ class Program:
         explain: bool = False,
         out: str | Path | None = None,
         progress: bool = False,
+        executor: Literal["local", "ray"] = "local",
+        ray: RayOptions | None = None,
     ) -> BatchResult:
         """Run the program once per row; a row is a mapping of the program's arguments.
 
         A failed row stops nobody else: its result raises when it is read. With `out`, finished
         rows are appended to that JSONL file as they come, and rows that are in it already are
         skipped. An interrupt raises BatchInterruptedError, which carries the finished rows.
+
+        `executor="ray"` gives the rows to actors that each open the backend (named by a string)
+        for themselves; `ray` says how many and how.
         """
         results: dict[int, Result] = {}
         options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
-        work = arun_rows(self, rows, backend, policy or Policy(), options, results, out, progress)
+        given = (self, rows, backend, policy or Policy(), options, results, out, progress)
         try:
-            run_sync(work)
+            if executor == "ray":
+                run_rows_on_ray(*given, ray or RayOptions())
+            elif executor == "local":
+                run_sync(arun_rows(*given))
+            else:
+                raise ProgramError(
+                    f"executor={executor!r} is unknown.", hint="Choose 'local' or 'ray'."
+                )
         except KeyboardInterrupt:
             raise BatchInterruptedError(self.name, BatchResult(results)) from None
         return BatchResult(results)

@@ -11,6 +11,7 @@ import httpx
 from ramify.backend.chat import ChatFormat
 from ramify.backend.contract import Capabilities
 from ramify.backend.openai.completions import TokenWire
+from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.llama_server import LlamaWire
 from ramify.backend.openai.options import HOSTED, OpenAIOptions
 from ramify.backend.openai.probe import Probe, Server, guess
@@ -100,17 +101,12 @@ def _tokens(
         if llama
         else TokenWire(server.model, dialect, renderer, context)
     )
-    capabilities = Capabilities(
-        prefix_cache=dialect.prefix_cache,
-        cached_token_counts=True,
-        priorities=priorities,
-        constraints=frozenset(dialect.constraints),
-        scores=dialect.scores,
-        logprobs=llama or dialect.name == "vllm",
-        samples=not llama,
-    )
     return Parts(
-        server=server, wire=wire, renderer=renderer, capabilities=capabilities, least_shared=64
+        server=server,
+        wire=wire,
+        renderer=renderer,
+        capabilities=token_abilities(dialect, priorities=priorities),
+        least_shared=64,
     )
 
 
@@ -127,18 +123,37 @@ def _text(options: OpenAIOptions, server: Server, *, completions: bool, why: str
         cache_hints=options.cache_hints,
         reasoning=options.reasoning,
     )
-    capabilities = Capabilities(
+    return Parts(
+        server=server,
+        wire=wire,
+        renderer=Renderer(tokenizer, tokenizer.chat_format()),
+        capabilities=text_abilities(dialect),
+        least_shared=_HOSTED_LEAST if hosted else 64,
+        why_text=why,
+    )
+
+
+def token_abilities(dialect: Dialect, *, priorities: bool) -> Capabilities:
+    """What a server can that requests reach as tokens."""
+    llama = dialect.name == "llamacpp"
+    return Capabilities(
+        prefix_cache=dialect.prefix_cache,
+        cached_token_counts=True,
+        priorities=priorities,
+        constraints=frozenset(dialect.constraints),
+        scores=dialect.scores,
+        prompt_logprobs=dialect.scores,
+        logprobs=llama or dialect.name == "vllm",
+        samples=not llama,
+    )
+
+
+def text_abilities(dialect: Dialect) -> Capabilities:
+    """What a server can that requests reach as text."""
+    return Capabilities(
         token_prompts=False,
         prefix_cache=dialect.prefix_cache,
         cached_token_counts=True,
         constraints=frozenset(dialect.constraints),
         samples=dialect.name != "llamacpp",
-    )
-    return Parts(
-        server=server,
-        wire=wire,
-        renderer=Renderer(tokenizer, tokenizer.chat_format()),
-        capabilities=capabilities,
-        least_shared=_HOSTED_LEAST if hosted else 64,
-        why_text=why,
     )

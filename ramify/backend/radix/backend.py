@@ -34,7 +34,7 @@ from ramify.backend.render import Renderer
 from ramify.backend.stream import TextStream
 from ramify.errors import BackendError, PoolTooSmallError, PromptTooLongError, Where
 
-_ABILITIES = Capabilities(
+ABILITIES = Capabilities(
     prefix_cache=True,
     cached_token_counts=True,
     priorities=True,
@@ -53,7 +53,7 @@ def _abilities(parts: Parts) -> Capabilities:
     lacks = [("parallel_blocks", parts.no_blocks)] if not blocks else []
     if not vectors:
         lacks.append(("embeddings_in", "its layers look tokens up again"))
-    return replace(_ABILITIES, parallel_blocks=blocks, embeddings_in=vectors, lacks=tuple(lacks))
+    return replace(ABILITIES, parallel_blocks=blocks, embeddings_in=vectors, lacks=tuple(lacks))
 
 
 class RadixBackend:

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -42,6 +43,17 @@ from ramify.errors import (
 )
 from ramify.ir.sampling import Sampling
 
+ABILITIES = Capabilities(
+    prefix_cache=True,
+    cached_token_counts=True,
+    priorities=True,
+    constraints=frozenset({"regex", "schema", "grammar", "choices"}),
+    scores=True,
+    prompt_logprobs=True,
+    logprobs=True,
+    samples=True,
+)
+
 
 class VLLMBackend:
     """A model on vLLM's `AsyncLLM` (see `Backend` for what the methods mean).
@@ -56,15 +68,7 @@ class VLLMBackend:
         self.name = started.options.name or started.model.rstrip("/").rpartition("/")[2]
         self.started = started
         self.renderer = Renderer(tokenizer, ChatFormat.from_template(tokenizer))
-        self.capabilities = Capabilities(
-            prefix_cache=True,
-            cached_token_counts=True,
-            priorities=started.priorities,
-            constraints=frozenset({"regex", "schema", "grammar", "choices"}),
-            scores=True,
-            logprobs=True,
-            samples=True,
-        )
+        self.capabilities = replace(ABILITIES, priorities=started.priorities)
         self._vllm = importlib.import_module("vllm")
         self._numbers = itertools.count()
         self._closed = False
@@ -151,8 +155,10 @@ class VLLMBackend:
                 deltas=deltas,
                 stream=request.stream,
             )
-        except ValueError as error:
-            raise self._refusal(error, request.label) from error
+        except Exception as error:
+            if isinstance(error, ValueError) or _is_refusal(error):
+                raise self._refusal(error, request.label) from error
+            raise
 
     async def _outputs(
         self, ids: Sequence[int], params: Any, salt: str, priority: float, label: str
@@ -174,9 +180,9 @@ class VLLMBackend:
                     yield output
         except (asyncio.CancelledError, GeneratorExit):
             raise
-        except ValueError as error:  # vLLM's own validation
-            raise self._refusal(error, label) from error
         except Exception as error:
+            if isinstance(error, ValueError) or _is_refusal(error):
+                raise self._refusal(error, label) from error
             if type(error).__module__.startswith("vllm"):
                 raise BackendDiedError(
                     f"the engine of {self.name!r} failed ({type(error).__name__}: {error}).",
@@ -184,7 +190,7 @@ class VLLMBackend:
                 ) from error
             raise
 
-    def _refusal(self, error: ValueError, label: str) -> BackendError:
+    def _refusal(self, error: Exception, label: str) -> BackendError:
         text = " ".join(str(error).split())[:300]
         where = Where(node=label)
         if any(word in text.lower() for word in ("grammar", "regex", "schema", "structured")):
@@ -213,7 +219,27 @@ class VLLMBackend:
                     return known, Usage(len(ids), cached)
             raise BackendDiedError(f"{self.name!r} did not score.", where=Where(node=request.label))
 
-        return await score_by_steps(request, ask, lambda: perf_counter() - begun)
+        scores = await score_by_steps(request, ask, lambda: perf_counter() - begun)
+        if request.prompt_from is None:
+            return scores
+        prompt, spent = await self._prompt_logprobs(request)
+        return replace(scores, prompt=prompt, usage=scores.usage + spent)
+
+    async def _prompt_logprobs(self, request: ScoreRequest) -> tuple[tuple[float, ...], Usage]:
+        """Of the prompt's own tokens from `prompt_from` on; vLLM computes the whole prompt anew."""
+        ids, start = request.prompt.ids, request.prompt_from or 1
+        params = self._vllm.SamplingParams(
+            temperature=0, max_tokens=1, detokenize=False, prompt_logprobs=0
+        )
+        outputs = self._outputs(ids, params, request.salt, request.priority, request.label)
+        async with aclosing(outputs) as results:
+            async for result in results:
+                rows = result.prompt_logprobs[start:]
+                found = tuple(
+                    float(row[token].logprob) for row, token in zip(rows, ids[start:], strict=True)
+                )
+                return found, Usage(len(ids), result.num_cached_tokens or 0)
+        raise BackendDiedError(f"{self.name!r} did not score.", where=Where(node=request.label))
 
     async def prefill(self, prompt: TokenPrompt, *, salt: str = "") -> Usage:
         request = Request(
@@ -269,3 +295,8 @@ class VLLMBackend:
                 hint="Render prompts with the backend's own renderer.",
                 where=Where(node=label),
             )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether vLLM says that the request is at fault: its validation errors are no ValueErrors."""
+    return any(kind.__name__ == "VLLMClientError" for kind in type(error).__mro__)

@@ -263,9 +263,7 @@ def test_unknown_values_and_wrong_models_are_refused() -> None:
         ("something", "which transformers does not know"),
     ],
 )
-def test_a_quantized_checkpoint_names_what_it_needs(
-    method: str, what: str, tmp_path: Path
-) -> None:
+def test_a_quantized_checkpoint_names_what_it_needs(method: str, what: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny("llama"), tmp_path / "model"))
     path = folder / "config.json"
     extra = {"quant_method": method, "bits": 4, "group_size": 128, "quant_type": "int8_weight_only"}

@@ -101,6 +101,10 @@ def check_contract(backend: Backend, model: Model) -> None:
     reference = log_probabilities(model, ids, options)
     for found_row, right in zip(scores.logprobs, reference, strict=True):
         assert found_row == pytest.approx(right, abs=2e-3)
+    asked = ScoreRequest(prompt=TokenPrompt(ids), prompt_from=190)
+    own = run_sync(backend.score(asked))
+    right = log_probabilities(model, ids[:190], [ids[190:]])[0]
+    assert own.prompt == pytest.approx(right, abs=2e-3) and own.logprobs == ()
     # salts keep prefixes apart
     first, again, other = (
         ask(backend, model.prompts[0], salt=salt).usage for salt in ("me", "me", "you")
