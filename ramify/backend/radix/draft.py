@@ -34,8 +34,7 @@ class Draft:
 class Proposer(Protocol):
     """A second source of drafts, asked for all answers at once: see `draft_model`."""
 
-    def propose(self, wants: dict[Sequence, int]) -> dict[Sequence, list[int]]: ...
-    def forget(self, sequence: Sequence) -> None: ...
+    def propose(self, wants: dict[Answer, int]) -> dict[Answer, list[int]]: ...
 
 
 class Drafter:
@@ -54,7 +53,7 @@ class Drafter:
         self._begun = perf_counter()
         self._drafts.clear()
         count = rows = len(answers)
-        rest: dict[Sequence, int] = {}
+        rest: dict[Answer, int] = {}
         for answer in answers:
             sequence = answer.sequence
             sequence.drafted = 0
@@ -68,12 +67,11 @@ class Drafter:
             elif self._proposer is not None:
                 most = self.policy.width(record, MODEL, answers=count, rows=rows)
                 if most:
-                    rest[sequence] = min(most, room)
+                    rest[answer] = min(most, room)
+                    rows += rest[answer]
         if self._proposer is not None and rest:
-            by_sequence = {answer.sequence: answer for answer in answers}
-            for sequence, tokens in self._proposer.propose(rest).items():
-                if tokens:
-                    self._write(by_sequence[sequence], Draft(tokens, MODEL))
+            for answer, tokens in self._proposer.propose(rest).items():
+                self._write(answer, Draft(tokens, MODEL))
 
     def _lookup(
         self, answer: Answer, record: Record, room: int, answers: int, rows: int
@@ -143,8 +141,6 @@ class Drafter:
         self._records.pop(sequence, None)
         self._drafts.pop(sequence, None)
         self._ngrams.forget(sequence)
-        if self._proposer is not None:
-            self._proposer.forget(sequence)
 
 
 def _along(matcher: Matcher, tokens: list[int]) -> list[Matcher]:

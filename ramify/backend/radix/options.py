@@ -34,6 +34,7 @@ class RadixOptions:
     fused: bool = True  # False: transformers' own modules, also where we have faster ones
     native: bool = True  # False: torch's operators only, nothing that a compiler builds
     draft: str = "auto"  # tokens guessed from what was read: while it pays, "off", or so many
+    draft_model: str | None = None  # a smaller model with the same tokenizer, which guesses more
     remote_code: bool = False  # run Python code from the model's folder
     name: str | None = None  # None: the folder's
 
@@ -46,6 +47,7 @@ class RadixOptions:
             ("max_batch", self.max_batch > 0, "over 0"),
             ("token_budget", self.token_budget > 0, "over 0"),
             ("draft", self.draft in DRAFTS or self.draft.isdecimal(), "auto, off or a number"),
+            ("draft", self.draft != "off" or self.draft_model is None, "on with a draft_model"),
             ("patience", self.patience >= 0, "0 or more"),
             ("threads", self.threads is None or self.threads > 0, "over 0"),
         ):

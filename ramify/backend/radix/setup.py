@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from ramify.backend.contract import Profile
+from ramify.backend.hf_tokenizer import HFTokenizer
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.devices import free_bytes, open_device
 from ramify.backend.radix.draft import Drafter
 from ramify.backend.radix.draft_cost import DraftPolicy
+from ramify.backend.radix.draft_model import DraftModel
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
@@ -30,7 +32,7 @@ from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.radix.self_test import SelfTest
-from ramify.errors import CapabilityError
+from ramify.errors import CapabilityError, ModelLoadError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
@@ -83,14 +85,28 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
     language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
-    engine = Engine(language, scheduler, _drafter(options))
+    engine = Engine(language, scheduler, _drafter(options, folder, slots))
     return Parts(name, folder, context, slots, held, width, engine, profile, no_blocks, prepare)
 
 
-def _drafter(options: RadixOptions) -> Drafter | None:
+def _drafter(options: RadixOptions, folder: Path, slots: int) -> Drafter | None:
     if options.draft == "off":
         return None
-    return Drafter(DraftPolicy(fixed=None if options.draft == "auto" else int(options.draft)))
+    policy = DraftPolicy(fixed=None if options.draft == "auto" else int(options.draft))
+    if options.draft_model is None:
+        return Drafter(policy)
+    small = replace(
+        options, draft="off", draft_model=None, pool_tokens=slots, pool_bytes=None, name=None
+    )
+    parts = assemble(options.draft_model, small)
+    names = [HFTokenizer.load(one).name for one in (folder, parts.folder)]
+    if names[0] != names[1]:
+        raise ModelLoadError(
+            f"draft_model={options.draft_model!r} has another tokenizer than the model: "
+            f"{names[1]}, not {names[0]}.",
+            hint="Drafts are token ids: both models must mean the same by them.",
+        )
+    return Drafter(policy, DraftModel(parts.engine))
 
 
 def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[Rope | None, str]:

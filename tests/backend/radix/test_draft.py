@@ -16,8 +16,11 @@ from ramify.backend.collect import collect
 from ramify.backend.contract import ForkRule, Request, TokenPrompt
 from ramify.backend.radix import RadixBackend
 from ramify.backend.radix.draft_cost import DraftPolicy, Record, StepCost
+from ramify.backend.radix.draft_model import DraftModel
 from ramify.backend.radix.ngrams import LONGEST, Family, Ngrams
 from ramify.backend.radix.sequence import Sequence
+from ramify.demo.world import model_path
+from ramify.errors import BackendError, ModelLoadError
 from ramify.ir.sampling import Constraint, Sampling
 from ramify.runtime import run_sync
 from tests.backend.radix.harness import engine_for, generation, greedy, run
@@ -267,3 +270,43 @@ def test_a_step_that_was_held_up_is_not_believed() -> None:
         cost.observe(4, 0.01)
     cost.observe(4, 30.0)
     assert cost.seconds(4) == pytest.approx(0.01, rel=0.2)
+
+
+@pytest.mark.parametrize("small", ["same", "other"])
+def test_a_model_drafts_and_changes_nothing(small: str) -> None:
+    """The same weights guess everything right; others at least change nothing."""
+    for which, options in enumerate(OPTIONS):
+        engine = engine_for("llama", draft=3)
+        family = "llama" if small == "same" else "qwen2"
+        assert engine.drafter is not None
+        engine.drafter._proposer = DraftModel(engine_for(family, slots=300))
+        jobs = [generation((*IDS, tail), 24, **options) for tail in (5, 6)]
+        for job in jobs:
+            engine.submit(job)
+        run(engine, check=True)
+        assert [said(job) for job in jobs] == [alone(tail, 24, which) for tail in (5, 6)]
+        if small == "same" and "frequency_penalty" not in options and "fork" not in options:
+            assert engine.metrics.steps < 14
+            assert engine.metrics.accepted > 0.5 * engine.metrics.drafted
+
+
+def test_a_draft_model_must_speak_the_same_tokens() -> None:
+    with pytest.raises(BackendError, match="draft"):
+        RadixBackend.open(tiny("llama"), draft="off", draft_model=str(tiny("qwen2")))
+    with pytest.raises(ModelLoadError, match="tokenizer"):
+        RadixBackend.open(tiny("llama"), draft_model=str(model_path()))
+    backend = RadixBackend.open(
+        tiny("llama"), draft=4, draft_model=str(tiny("llama")), pool_tokens=300
+    )
+    sampling = Sampling(max_tokens=20, ignore_end=True)
+
+    async def answer() -> Any:
+        done = await collect(
+            backend.generate(Request(prompt=TokenPrompt((*IDS, 5)), sampling=sampling))
+        )
+        now = await backend.snapshot()
+        await backend.close()
+        return done.ids, now.accepted
+
+    ids, accepted = run_sync(answer())
+    assert ids == greedy("llama", (*IDS, 5), 20) and accepted > 10
