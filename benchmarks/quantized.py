@@ -137,7 +137,7 @@ def run(options: Options) -> Report:
     ratios: dict[str, float] = {}
     for name, folder in TRAINED.items():
         if folder.is_dir():
-            rows += errors(name, folder, 32 if options.quick else 200)
+            rows += errors(name, folder, 32 if options.quick else 120)
     for name, shape in list(SHAPES.items())[: 1 if options.quick else None]:
         found, better = speed(name, shape, repeats)
         rows += found

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from ramify.backend.radix.options import RadixOptions, free_host_bytes, pool_slots
@@ -30,6 +33,12 @@ def test_text_is_read_as_what_it_should_be() -> None:
 def test_wrong_options(given: dict[str, object], says: str) -> None:
     with pytest.raises(BackendError, match=says):
         RadixOptions.of(**given)
+
+
+def test_every_option_is_in_the_guide() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "engine.md").read_text("utf-8")
+    for field in fields(RadixOptions):
+        assert f"`{field.name}`" in guide
 
 
 def test_the_pool_fits_what_there_is() -> None:
