@@ -20,7 +20,17 @@ from ramify.backend.radix.vectors import VectorKeys, check_vectors
 from ramify.errors import BackendError, CapabilityError
 from ramify.ir import Vectors
 from ramify.ir.sampling import Sampling
-from tests.backend.radix.harness import CPU, Sunk, engine_for, generation, keyed, load, plain, run
+from tests.backend.radix.harness import (
+    CPU,
+    Fused,
+    Sunk,
+    engine_for,
+    generation,
+    keyed,
+    load,
+    plain,
+    run,
+)
 from tests.backend.radix.models import FAMILIES, VOCAB, config, tiny
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
@@ -72,9 +82,10 @@ def job(asked: TokenPrompt, n: int = 6, **options: Any) -> Generation:
 
 
 @pytest.mark.parametrize(
-    ("family", "fused"), [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED)]
+    ("family", "fused"),
+    [*((f, False) for f in FAMILIES), *((f, True) for f in FUSED), ("llama", "native")],
 )
-def test_answers_and_scores_are_those_of_inputs_embeds(family: str, fused: bool) -> None:
+def test_answers_and_scores_are_those_of_inputs_embeds(family: str, fused: Fused) -> None:
     """In chunks that cut the vectors, with a sibling that shares them."""
     trunk = [words(0, 11), soft(1, 20), words(1, 5)]
     asked = [prompt(*trunk), prompt(*trunk, soft(2, 3), words(2, 4)), prompt(soft(1, 20))]
