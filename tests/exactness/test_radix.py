@@ -31,10 +31,10 @@ def backends(request: pytest.FixtureRequest) -> Iterator[dict[str, RadixBackend]
         pytest.skip("../shared/models/stories260K is not there")
     path = STORIES if request.param == "stories260K" else tiny(request.param)
     found = {
-        "naive": opened(path, cache=False, max_batch=1),
+        "naive": opened(path, cache=False, max_batch=1, draft="off"),
         "full": opened(path),
         "evicting": opened(path, pool_tokens=512),  # a few prompts fill it: evicts and preempts
-        "chunked": opened(path, token_budget=7, max_batch=3),
+        "chunked": opened(path, token_budget=7, max_batch=3, draft=4),
     }
     yield found
     for backend in found.values():

@@ -53,6 +53,8 @@ class Drafter:
         self._begun = perf_counter()
         self._drafts.clear()
         count = rows = len(answers)
+        if self.policy.rests(count):
+            return
         rest: dict[Answer, int] = {}
         for answer in answers:
             sequence = answer.sequence

@@ -15,6 +15,7 @@ _FORGET = 0.9  # weight of an answer's draft before the last: text that copies m
 _PRIOR = 6.0  # how many trials the experience of all counts for one answer
 _FIRST = 0.7  # chance of acceptance before anything was measured
 _PROBE = 24  # every so many steps without a draft, one of two tokens is tried
+_CERTAIN = 0.95  # no draft is more likely than that for long
 _SHARE = 0.04  # of a step's time that a row more costs, before anything was measured
 _OUTLIER = 5.0  # steps that took so many times what was expected are not believed
 
@@ -93,6 +94,16 @@ class DraftPolicy:
         self.most = most if fixed is None else fixed
         self.cost = StepCost()
         self._all: dict[int, Acceptance] = {}
+        self._rested = 0  # steps in a row
+
+    def rests(self, answers: int) -> bool:
+        """Whether no draft at all can pay in a step of so many answers: not even looked for, but
+        now and then."""
+        if self.fixed is not None or self.cost.threshold(answers, answers) < _CERTAIN:
+            self._rested = 0
+            return False
+        self._rested += 1
+        return self._rested % _PROBE != 0
 
     def width(self, record: Record, kind: int, *, answers: int, rows: int) -> int:
         """Tokens worth drafting for an answer, from a source of a kind, in a step of so many

@@ -108,10 +108,12 @@ class Scheduler:
             if not sequence.ready or sequence.length - sequence.done != 1:
                 prefills.append(sequence)
             elif self._make_room(sequence):
-                if sequence.drafted and not self.cache.grow(sequence, sequence.drafted):
-                    sequence.drafted = 0  # nobody makes room for a guess
-                stop = sequence.length + sequence.drafted
-                chunks.append(Chunk(sequence, sequence.done, stop))
+                chunks.append(Chunk(sequence, sequence.done, sequence.length))
+        for chunk in chunks:
+            sequence = chunk.sequence
+            if sequence.drafted and not self.cache.grow(sequence, sequence.drafted):
+                sequence.drafted = 0  # nobody makes room for a guess
+            chunk.stop += sequence.drafted
         return chunks, [s for s in prefills if s.leaf is not None]
 
     def _make_room(self, sequence: Sequence) -> bool:

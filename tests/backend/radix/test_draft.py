@@ -264,6 +264,15 @@ def test_drafts_are_made_while_they_pay() -> None:
     assert DraftPolicy(fixed=3).width(Record(), 3, answers=64, rows=640) == 3
 
 
+def test_where_no_draft_can_pay_none_is_looked_for() -> None:
+    policy = DraftPolicy()
+    for rows in (1, 2, 4, 8, 16, 32) * 20:
+        policy.cost.observe(rows, 0.0001 + 0.001 * rows)
+    rests = [policy.rests(32) for _ in range(100)]
+    assert rests.count(False) == 4 and not policy.rests(1)
+    assert not DraftPolicy(fixed=2).rests(64)
+
+
 def test_a_step_that_was_held_up_is_not_believed() -> None:
     cost = StepCost()
     for _ in range(30):
