@@ -24,7 +24,9 @@ class Rotation:
 
     def table(self, shifts: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Cosine and signed sine [E, 1, size] that turn E rows back by their shifts."""
-        angles = -shifts[:, None].double() * self.frequencies.double()  # [E, n]
+        # in double precision, on the host: not every device has it, and the table is small
+        at, by = shifts.cpu().double(), self.frequencies.cpu().double()
+        angles = -at[:, None] * by  # [E, n]
         cos, sin = angles.cos(), angles.sin()
         if self.interleaved:
             cos, sin = cos.repeat_interleave(2, -1), torch.stack((-sin, sin), -1).flatten(-2)
@@ -33,7 +35,7 @@ class Rotation:
         rest = size - cos.shape[-1]
         cos = torch.nn.functional.pad(cos, (0, rest), value=1.0)
         sin = torch.nn.functional.pad(sin, (0, rest))
-        return cos[:, None].float(), sin[:, None].float()
+        return cos[:, None].float().to(shifts.device), sin[:, None].float().to(shifts.device)
 
     def partners(self, x: Tensor) -> Tensor:
         """Each dimension's partner in its pair; [..., size] as x."""

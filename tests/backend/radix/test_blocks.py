@@ -87,7 +87,7 @@ def logits_of(made: Engine, prompt: TokenPrompt, more: tuple[int, ...]) -> torch
 
 @pytest.mark.parametrize(("family", "fused"), ALL)
 def test_logits_are_those_of_the_oracle(family: str, fused: Fused) -> None:
-    @settings(max_examples=8 if family in ("llama", "mistral") else 3, deadline=None)
+    @settings(max_examples=6 if family in ("llama", "mistral") else 3, deadline=None)
     @given(prompt=prompts(), budget=st.sampled_from([5, 64]), pays=st.sampled_from([1, 10_000]))
     def check(prompt: TokenPrompt, budget: int, pays: int) -> None:
         made = engine(family, fused=fused, budget=budget, max_batch=4, pays=pays)
@@ -203,7 +203,7 @@ def test_spans_that_are_not_nested_are_refused() -> None:
             generation((*ids, 5), 3, blocks=tuple(BlockSpan(*span) for span in spans))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.data())
 def test_whatever_happens_the_answers_are_those_without_a_cache(data: st.DataObject) -> None:
     """Random arrivals, cancellations, pools, budgets; scores and warm prefixes among them."""
