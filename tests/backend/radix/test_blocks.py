@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from ramify.backend.contract import BlockSpan, ScoreRequest, TokenPrompt
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.find_rope import find_rope
-from ramify.backend.radix.hf_body import HFBody
+from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
 from ramify.backend.radix.jobs import Scoring, Warming
 from ramify.backend.radix.rope import Rope
 from ramify.errors import BackendError, CapabilityError
 from tests.backend.radix.blocks_oracle import Oracle
 from tests.backend.radix.harness import CPU, Fused, Sunk, body, engine_for, generation, load, run
-from tests.backend.radix.models import VOCAB
+from tests.backend.radix.models import VOCAB, config
 
 FUSED = ("llama", "mistral", "qwen2", "qwen3")
 ABLE = (
@@ -112,6 +112,20 @@ def test_models_that_cannot_are_refused_by_name() -> None:
         model.config.rope_parameters["rope_type"] = kind
         with pytest.raises(CapabilityError, match=f"rope \\({kind}\\) changes with the length"):
             find_rope(model, HFBody(model), context=512, device=CPU)
+
+
+def test_fixed_frequencies_of_every_kind_are_found() -> None:
+    from transformers import AutoModelForCausalLM
+
+    stretched = {"rope_theta": 1e4, "factor": 4.0, "original_max_position_embeddings": 128}
+    llama3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    for kind, extra in (("linear", {}), ("yarn", {}), ("llama3", llama3)):
+        parameters = {"rope_type": kind, **stretched, **extra}
+        model = AutoModelForCausalLM.from_config(config("llama", rope_parameters=parameters))
+        register_attention()
+        model.set_attn_implementation(ATTENTION)
+        found = find_rope(model.eval(), HFBody(model), context=512, device=CPU)
+        assert found.layers == (0, 0) and len(found.kinds[0].frequencies) == 8
 
 
 def test_a_rotation_that_is_not_the_models_is_noticed() -> None:
