@@ -3,10 +3,9 @@
 The original writes the skeleton with one call of `generate`, then all points in one left-padded
 batch of whole prompts, which share nothing. Ours shares question, skeleton and request in the tree
 of the engine. Same weights (random, the SmolLM2-135M shape, bf16), same texts, 8 points of 64
-tokens and a skeleton of 64, behind a question as long as those of Vicuna-80 and behind a prompt of
-about 512 tokens.
+tokens and a skeleton of 64, behind a question as long as those of Vicuna-80.
 
-`original_sot`: seconds of the original over ours, medians of interleaved runs, behind the question.
+`original_sot`: seconds of the original over ours, medians of interleaved runs.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.harness import Contender, Options, Report, interleave
+from benchmarks.harness import Options, Report, interleave
 from benchmarks.harness.machine import cores
 from benchmarks.harness.models import LlamaShape
-from benchmarks.organize import BEHIND, QUICK, SENTENCES, note, row
+from benchmarks.organize import QUICK, row
 from benchmarks.organizing.model import SMOL, english_model
 from benchmarks.organizing.original import Original
 from benchmarks.organizing.ours import Programs, skeleton
-from benchmarks.organizing.workload import QUESTION, VICUNA, passages
+from benchmarks.organizing.workload import QUESTION, VICUNA
 from benchmarks.peers import huggingface
 
 
@@ -41,26 +40,18 @@ def run(options: Options, shape: LlamaShape | None = None) -> Report:
     model, tokenizer = (
         huggingface.load(folder, shape.dtype), AutoTokenizer.from_pretrained(folder)
     )  # fmt: skip
-    theirs: dict[str, Original] = {}
-    contenders: list[Contender] = []
-    for prompt, about in ((QUESTION, ""), (passages(SENTENCES), BEHIND)):
-        contenders.append(programs.contender(skeleton, answer, prompt, about=about))
-        original = Original(model, tokenizer, prompt, answer, about)
-        contenders.append(original.contender())
-        theirs[contenders[-1].name] = original
-    note(f"measuring {len(contenders)} programs in turns")
-    timings = interleave(contenders, options.repeats or 5)
-    rows: list[Mapping[str, Any]] = []
-    for name, timing in timings.items():
-        if name in programs.results:
-            rows.append(row(timing, name, programs.results[name], None))
-            continue
-        rows.append(
-            {"program": name, "median_s": timing.median, "best_s": timing.best,
-             "spread": timing.spread, "calls": 2, "prompt computed": theirs[name].computed,
-             "cached": 0, "written": answer.total + answer.skeleton_tokens}
-        )  # fmt: skip
+    original = Original(model, tokenizer, QUESTION, answer)
+    ours, theirs = programs.contender(skeleton, answer, QUESTION), original.contender()
+    timings = interleave([ours, theirs], options.repeats or 5)
+    rows: list[Mapping[str, Any]] = [
+        row(timings[ours.name], ours.name, programs.results[ours.name], None)
+    ]
+    timing = timings[theirs.name]
+    rows.append(
+        {"program": theirs.name, "median_s": timing.median, "best_s": timing.best,
+         "spread": timing.spread, "calls": 2, "prompt computed": original.computed, "cached": 0,
+         "written": answer.total + answer.skeleton_tokens}
+    )  # fmt: skip
     programs.close()
-    ours, original_, ours_long, original_long = (timings[c.name].median for c in contenders)
-    ratios = {"original_sot": original_ / ours, "original_sot_512": original_long / ours_long}
+    ratios = {"original_sot": timing.median / timings[ours.name].median}
     return Report("original_sot", rows, ratios, {"torch_threads": torch.get_num_threads()})

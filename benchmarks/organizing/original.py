@@ -17,12 +17,9 @@ class Original:
     question and skeleton, as the original's do.
     """
 
-    def __init__(
-        self, model: Any, tokenizer: Any, prompt: str, answer: Answer, about: str = ""
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, prompt: str, answer: Answer) -> None:
         self.model = model
         self.answer = answer
-        self.about = about
         words = SkeletonWords()
         self.ask = self._ids(tokenizer, f"{prompt}\n{words.skeleton}")
         self.points = [
@@ -39,7 +36,7 @@ class Original:
         return found
 
     def contender(self) -> Contender:
-        return Contender(f"original sot, hf {self.answer.name}{self.about}", self.run)
+        return Contender(f"original sot, hf {self.answer.name}", self.run)
 
     def run(self) -> list[list[int]]:
         (skeleton,) = self._generate([self.ask], self.answer.skeleton_tokens)
