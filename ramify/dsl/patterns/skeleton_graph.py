@@ -49,7 +49,8 @@ class GraphOptions:
     go to the backend named `small`, where one is named. With `begin`, a part does not see the
     question: its prompt is empty, and `begin(branch, part, query)` writes the start of it, passages
     that fit `query` for instance, which is the part's question and the answers that it needs.
-    Without `conclude` the answer is that of the last part.
+    Without `conclude` the answer is that of the last part. A plan that is not `constrained` is
+    written freely; `read` makes parts of it.
     """
 
     sampling: Sampling
@@ -63,6 +64,8 @@ class GraphOptions:
     words: GraphWords = GraphWords()
     begin: Begin | None = None
     conclude: bool = True
+    constrained: bool = True
+    read: Callable[[str], GraphPlan] = read_plan
 
 
 def _moves(plan: GraphPlan, limit: int, on_bad_plan: BadPlan) -> Moves:
@@ -144,8 +147,8 @@ def graph_answer(s: State, options: GraphOptions) -> Value:
         Gen(
             "plan",
             Sampling(max_tokens=options.plan_tokens),
-            plan_constraint(options.limit),
-            parse=read_plan,
+            plan_constraint(options.limit) if options.constrained else None,
+            parse=options.read,
             lenient=True,
             model=options.model,
         )
