@@ -21,7 +21,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +76,8 @@ def limit_of(
 
 
 def vllm_line() -> Mapping[str, Any]:
-    """Why there is no line of vLLM."""
-    why = "installed, but not measured here" if find_spec("vllm") else "not installed"
-    return {"program": f"vllm: skipped, it is {why}"}
+    """Where the line of vLLM is."""
+    return {"program": "vllm: skipped here, it has an environment of its own: see organize_vllm"}
 
 
 def measure(

@@ -46,15 +46,15 @@ def answer(s: rf.State, question: str) -> Any:
 
 
 @contextmanager
-def vllm_server(python: Path, folder: Path) -> Iterator[str]:
-    """The address of a running server."""
+def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
+    """The address of a running server; `engine` are options beside or in place of ENGINE."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--port", str(port), "--enable-prompt-tokens-details", "--scheduling-policy"]
     command += ["priority", "--disable-uvicorn-access-log"]
-    for name, value in ENGINE.items():
+    for name, value in (ENGINE | engine).items():
         flag = f"--{name.replace('_', '-')}"
         command += [flag] if value is True else [flag, str(value)]
     with tempfile.TemporaryFile() as log:
