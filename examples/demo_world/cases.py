@@ -12,6 +12,7 @@ from examples.demo_world.phrasing import canonical, drop_sentences, drop_words, 
 from examples.demo_world.questions import point, question
 from examples.demo_world.tasks import SYSTEMS
 from examples.demo_world.town import KEYS, Facts, make_town, town_names
+from ramify.demo import requests
 from ramify.demo.world import ABSENT
 
 Shorten = Callable[[random.Random, list[str], int], str]
@@ -161,7 +162,7 @@ def outlined(shorten: Shorten, as_json: bool = False) -> Callable[[random.Random
         ask = f"Describe {town.name}." if as_json else f"Write an outline for {town.name}."
         messages = prompt(rng, f"[1] {text}", ask)
         if as_json:
-            messages.append({"role": "user", "content": forms.LIST_POINTS})
+            messages.append({"role": "user", "content": requests.LIST_POINTS})
         return Case(messages, expected, {"outline": expected})
 
     return make
@@ -212,7 +213,7 @@ def planned(
 
     def case(rng: random.Random) -> Case:
         task = make(rng)
-        contents = [task.question, forms.PLAN]
+        contents = [task.question, requests.PLAN]
         messages = [{"role": "user", "content": content} for content in contents]
         return Case(messages, task.plan(), {"plan": task.plan()})
 

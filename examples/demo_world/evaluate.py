@@ -67,6 +67,22 @@ def table(counts: list[Count]) -> str:
     return "\n".join(lines)
 
 
+def write(path: Path, counts: list[Count]) -> None:
+    """The counts as JSON, or where `path` ends in .md, the table."""
+    if path.suffix == ".md":
+        path.write_text(table(counts) + "\n", encoding="utf-8")
+        return
+    rows = [{**vars(row), "task": row.task.name} for row in counts]
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> list[Count]:
+    """Counts that `write` wrote as JSON."""
+    tasks = {task.name: task for task in TASKS}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [Count(**{**row, "task": tasks[row["task"]]}) for row in rows]
+
+
 def main() -> None:
     """The command line."""
     cli = argparse.ArgumentParser(description=__doc__)
@@ -77,12 +93,13 @@ def main() -> None:
     cli.add_argument("--threads", type=int, default=1)
     cli.add_argument("--seed", type=int, default=7)
     cli.add_argument("--misses", type=int, default=0, help="wrong answers to print per task")
-    cli.add_argument("--out", type=Path, help="write the table (.md) or the counts (.json) here")
+    cli.add_argument("--out", type=Path, help="write the counts (.json) or the table (.md) here")
+    cli.add_argument("--tasks", help="only the tasks whose names contain this")
     args = cli.parse_args()
     torch.set_num_threads(args.threads)
     answerer, counts, begin = Answerer(args.model, args.device), [], time.monotonic()
     for task in TASKS:
-        if args.level not in (None, task.level):
+        if args.level not in (None, task.level) or (args.tasks or "") not in task.name:
             continue
         cases = make_cases(task, args.seed, args.cases)
         answers = answer(answerer, task, cases)
@@ -91,21 +108,9 @@ def main() -> None:
         wrong = [at for at, case in enumerate(cases) if answers[at] != case.answer]
         for at in wrong[: args.misses]:
             print(f"    expected {cases[at].answer!r}\n    got      {answers[at]!r}")
+        if args.out:
+            write(args.out, counts)
     print(f"\n{table(counts)}\n\n{time.monotonic() - begin:.0f} s")
-    if args.out and args.out.suffix == ".json":
-        rows = [
-            {
-                "task": row.task.name,
-                "cases": row.cases,
-                "asked": row.asked,
-                "facts": row.facts,
-                "whole": row.whole,
-            }
-            for row in counts
-        ]
-        args.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    elif args.out:
-        args.out.write_text(table(counts) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

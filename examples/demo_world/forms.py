@@ -1,8 +1,8 @@
 """The forms of longer answers: outlines, fork tokens, plans of sub-questions and their steps.
 
 A plan is what `rf.patterns.skeleton_graph` reads (`{"parts": [{"id", "question", "needs",
-"difficulty", "tokens"}]}`); the words around it are those of `GRAPH_WORDS` there. The last part of
-a plan has the answer to the whole question.
+"difficulty", "tokens"}]}`); the requests are in `ramify.demo.requests`. The last part of a plan has
+the answer to the whole question.
 """
 
 from __future__ import annotations
@@ -14,12 +14,7 @@ from dataclasses import dataclass
 from examples.demo_world.phrasing import canonical
 from examples.demo_world.questions import ASPECT
 from examples.demo_world.town import Facts, Split, make_town, town_names
-
-FORK, CHILD = "<|fork|>", "<|child|>"
-LIST_POINTS = "List the points as JSON."
-PLAN = "Plan the answer."
-CONCLUDE = "Now answer the question."
-KNOWN = "Known:\n"
+from ramify.demo.requests import BY_POINTS, KNOWN
 
 # What a two-step question can go through, with its way of naming the first town.
 BRIDGES = {
@@ -59,7 +54,7 @@ def outline_json(keys: tuple[str, ...]) -> str:
 
 def by_points(town: str) -> str:
     """The request for a description with fork tokens."""
-    return f"Describe {town} point by point."
+    return BY_POINTS.format(town=town)
 
 
 def with_known(known: list[tuple[str, str]], request: str) -> str:

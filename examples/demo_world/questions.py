@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from ramify.demo.requests import POINT
 from ramify.demo.world import ASPECTS, Aspect
 
 ASPECT: dict[str, Aspect] = {aspect.key: aspect for aspect in ASPECTS}
@@ -31,4 +32,4 @@ def question(rng: random.Random, town: str, key: str, others: float = 0.5) -> st
 
 def point(key: str) -> str:
     """The request of a branch: one point of an outline over the passage that is there."""
-    return f"Write only this point: {ASPECT[key].title}"
+    return POINT.format(title=ASPECT[key].title)

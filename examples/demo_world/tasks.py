@@ -15,6 +15,7 @@ from examples.demo_world import forms
 from examples.demo_world.phrasing import SUBJECT, drop_sentences, drop_words, sentences
 from examples.demo_world.questions import point, question
 from examples.demo_world.town import KEYS, Facts, Split, make_town, town_names
+from ramify.demo import requests
 from ramify.demo.world import ABSENT
 
 SYSTEMS = (
@@ -179,13 +180,13 @@ def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
     listed = (Piece(" " + forms.outline_json(passage.shown), VALUE_LOSS),)
     branches = [
         exchange(f"Write an outline for {name}.", plain),
-        exchange(forms.LIST_POINTS, listed, f"Describe {name}."),
+        exchange(requests.LIST_POINTS, listed, f"Describe {name}."),
         exchange(forms.by_points(name), forked(passage.shown, 1.0)),
     ]
     for at in rng.sample(range(len(passage.shown)), min(3, len(passage.shown))):
         detail = answer(passage, passage.shown[at])
         before = forked(passage.shown[: at + 1], 0.0)
-        child = Piece(forms.CHILD, 0.0, special=True)
+        child = Piece(requests.CHILD, 0.0, special=True)
         branches.append(exchange(forms.by_points(name), (*before, child, *detail)))
     return scene(rng, [passage], branches)
 
@@ -195,7 +196,7 @@ def forked(keys: tuple[str, ...], loss: float) -> tuple[Piece, ...]:
     pieces = []
     for heading in forms.headings(keys):
         pieces.append(Piece(" " + heading, loss * VALUE_LOSS))
-        pieces.append(Piece(forms.FORK, loss * FRAME_LOSS, special=True))
+        pieces.append(Piece(requests.FORK, loss * FRAME_LOSS, special=True))
     return tuple(pieces)
 
 
@@ -204,7 +205,7 @@ def planned(rng: random.Random, split: Split, mix: Mix) -> Scene:
     branches = []
     for _ in range(4):
         task = forms.some_task(rng, split)
-        branches.append(exchange(forms.PLAN, (Piece(" " + task.plan(), 0.5),), task.question))
+        branches.append(exchange(requests.PLAN, (Piece(" " + task.plan(), 0.5),), task.question))
     return scene(rng, [], branches)
 
 
@@ -217,7 +218,7 @@ def compared(rng: random.Random, split: Split, mix: Mix) -> Scene:
         winner = (Piece(f" {comparison.winner}", VALUE_LOSS), Piece(comparison.rest, FRAME_LOSS))
         branches.append(exchange(request, winner))
     task = forms.some_task(rng, split)
-    known = forms.with_known([(task.last_question, task.answer)], forms.CONCLUDE)
+    known = forms.with_known([(task.last_question, task.answer)], requests.CONCLUDE)
     branches.append(exchange(known, (Piece(f" {task.answer}", FRAME_LOSS),), task.question))
     return scene(rng, [], branches)
 

@@ -15,6 +15,7 @@ from examples.demo_world import forms
 from examples.demo_world.phrasing import sentences
 from examples.demo_world.questions import point, question
 from examples.demo_world.town import make_town, town_names
+from ramify.demo import requests
 from ramify.demo.world import ABSENT
 
 VOCAB = 1280
@@ -45,7 +46,7 @@ def corpus(seed: int, towns: int = 20_000) -> list[str]:
         lines.append(" " + point(rng.choice(list(town.values))))
         lines.append(" " + forms.outline_json(tuple(town.values)))
         task = forms.some_task(rng, "train")
-        lines += [f" {task.question}", f" {task.plan()}", f" {forms.PLAN} {forms.CONCLUDE}"]
+        lines += [f" {task.question}", f" {task.plan()}", f" {requests.PLAN} {requests.CONCLUDE}"]
         lines.append(" " + forms.with_known([("", forms.by_points(town.name))], task.last_question))
     lines += [f" {ABSENT} Answer from the passages. Cite them as [n]."] * (towns // 20)
     return lines

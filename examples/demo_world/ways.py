@@ -9,6 +9,7 @@ from examples.demo_world import forms
 from examples.demo_world.answerer import Answerer, Chat
 from examples.demo_world.cases import Case, Task
 from examples.demo_world.tasks import SYSTEMS
+from ramify.demo import requests
 from ramify.dsl.patterns.graph_plan import GraphPlan, Part, read_plan
 
 PLAN_TOKENS, STEP_TOKENS, DETAIL_TOKENS = 128, 32, 32
@@ -22,7 +23,7 @@ def plain(answerer: Answerer, cases: list[Case]) -> list[str]:
 
 def forks(answerer: Answerer, cases: list[Case]) -> list[str]:
     """Headings by the parent; behind each `<|fork|>` a child that writes the detail."""
-    fork, child = answerer.token(forms.FORK), answerer.token(forms.CHILD)
+    fork, child = answerer.token(requests.FORK), answerer.token(requests.CHILD)
     prompts = [answerer.encode(case.messages) for case in cases]
     mains = answerer.write(prompts, 96)
     where, starts = [], []
@@ -72,7 +73,7 @@ def graph(answerer: Answerer, cases: list[Case]) -> list[str]:
     chats = [
         [
             {"role": "user", "content": case.question},
-            {"role": "user", "content": forms.PLAN},
+            {"role": "user", "content": requests.PLAN},
         ]
         for case in cases
     ]

@@ -15,7 +15,8 @@ transformers = pytest.importorskip("transformers")
 from examples.demo_world import forms, ways  # noqa: E402
 from examples.demo_world.answerer import Answerer, Chat  # noqa: E402
 from examples.demo_world.cases import TASKS, make_cases  # noqa: E402
-from examples.demo_world.evaluate import count  # noqa: E402
+from examples.demo_world.evaluate import count, read, write  # noqa: E402
+from ramify.demo import requests  # noqa: E402
 from ramify.demo.world import model_path  # noqa: E402
 
 BY_NAME = {task.name: task for task in TASKS}
@@ -43,7 +44,7 @@ def test_a_comparison_by_graph_asks_two_towns_and_joins_what_it_knows() -> None:
 
     def script(chat: Chat) -> str:
         last = chat[-1]["content"]
-        if last == forms.PLAN:
+        if last == requests.PLAN:
             one, two = case.question.split(", ")[1].rstrip("?").split(" or ")
             ask = "What is the founding year of {}?"
             return forms.plan_text(
@@ -53,7 +54,7 @@ def test_a_comparison_by_graph_asks_two_towns_and_joins_what_it_knows() -> None:
                     forms.part(3, case.question, [1, 2], 2, 16),
                 ]
             )
-        if last.startswith(forms.KNOWN):
+        if last.startswith(requests.KNOWN):
             assert len(chat) == 2 and last.count("\n- ") == 2 and last.endswith(case.question)
             return f"{winner}{case.answer[len(winner) :]}"
         assert last.split(" of ")[1].rstrip("?") in chat[-2]["content"]
@@ -70,7 +71,7 @@ def test_two_steps_find_the_second_passage_by_the_first_answer() -> None:
 
     def script(chat: Chat) -> str:
         last = chat[-1]["content"]
-        if last == forms.PLAN:
+        if last == requests.PLAN:
             place = case.question.split(" of ", 1)[1].rstrip("?")
             first = forms.part(1, f"Which is {place}?", [], 1, 24)
             return forms.plan_text([first, forms.part(2, "And that town's fact?", [1], 1, 24)])
@@ -92,7 +93,7 @@ def test_children_go_on_behind_their_fork() -> None:
     seen: list[list[int]] = []
 
     def script(prompt: list[int]) -> list[int]:
-        fork, child = model.token(forms.FORK), model.token(forms.CHILD)
+        fork, child = model.token(requests.FORK), model.token(requests.CHILD)
         heading = model.tokenizer.encode(" 1. River", add_special_tokens=False)
         if prompt[-1] != child:
             return [*heading, fork, *heading, fork]
@@ -102,7 +103,9 @@ def test_children_go_on_behind_their_fork() -> None:
     model = Scripted(script)
     assert ways.answer(model, task, [case]) == ["detail 1 detail 2"]
     start = len(model.encode(case.messages))
-    assert [len(prompt) > start and prompt[-1] for prompt in seen] == [model.token(forms.CHILD)] * 2
+    assert [len(prompt) > start and prompt[-1] for prompt in seen] == [
+        model.token(requests.CHILD)
+    ] * 2
 
 
 def test_what_does_not_fit_is_refused_by_name() -> None:
@@ -122,3 +125,12 @@ def test_tokenizer_and_weights_of_different_versions_are_refused(tmp_path: Path)
     path.write_text(json.dumps(kept))
     with pytest.raises(ValueError, match=r"has 1279 tokens, its weights 1280"):
         Answerer(tmp_path / "model")
+
+
+def test_counts_are_written_and_read(tmp_path: Path) -> None:
+    task = BY_NAME["description, one passage (facts)"]
+    cases = make_cases(task, 3, 2)
+    counts = [count(task, cases, [cases[0].answer, ""])]
+    assert counts[0].whole == counts[0].right == 1 and counts[0].facts == len(cases[0].facts)
+    write(tmp_path / "counts.json", counts)
+    assert read(tmp_path / "counts.json") == counts
