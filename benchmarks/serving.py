@@ -69,6 +69,7 @@ def run(options: Options) -> Report:
         )
         for name, timing in timings.items():
             found.append(_row("http", name, count, list(timing.seconds), timing.result))
+            print(found[-1], file=sys.stderr)
         ratios["http"] = timings["asyncio client"].median / timings["ramify"].median
         found.append(run_sync(_siblings(backend)))
         ratios["siblings"] = 1.1 * found[-1]["least"] / found[-1]["computed"]
@@ -124,7 +125,8 @@ def _apart(python: Path, kind: str, folder: Path, repeats: int, **more: Any) -> 
     """One contender in a process of vLLM's environment."""
     task = {"kind": kind, "folder": str(folder), "repeats": repeats, "tokens": TOKENS, **more}
     done = subprocess.run(
-        [str(python), "-m", "benchmarks.peers.vllm_batch", json.dumps(task)],
+        [str(python), "-m", "benchmarks.peers.vllm_batch"],
+        input=json.dumps(task),
         cwd=ROOT,
         env=os.environ | SETTINGS | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -118,7 +117,7 @@ def batch(
         out = out.with_suffix(".jsonl")
     results = load_program(program).run_batch(
         read_rows(rows) if ray and rows != "-" else _rows(rows),
-        backend=backend or os.environ.get("RAMIFY_BACKEND"),
+        backend=backend,
         concurrency=concurrency,
         out=out,
         progress=not quiet,

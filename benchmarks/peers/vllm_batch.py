@@ -1,6 +1,7 @@
 """A batch of one-call rows straight through vLLM, and the same through us, in vLLM's own process.
 
-Runs under the interpreter of vLLM's environment: `python -m benchmarks.peers.vllm_batch JSON`.
+Runs under the interpreter of vLLM's environment: `python -m benchmarks.peers.vllm_batch`, the task
+as JSON on standard input.
 """
 
 from __future__ import annotations
@@ -56,4 +57,4 @@ def main(task: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     rf.set_default_backend("fake:")
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

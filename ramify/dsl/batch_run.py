@@ -86,9 +86,10 @@ class Rows:
         self._bar = _Progress(program.name) if progress else None
 
     def __enter__(self) -> Rows:
-        for part in (self._file, self._bar):
-            if part is not None:
-                self._stack.enter_context(part)
+        if self._file is not None:
+            self._stack.enter_context(self._file)
+        if self._bar is not None:
+            self._stack.enter_context(self._bar)
         return self
 
     def __exit__(self, *exc: object) -> None:

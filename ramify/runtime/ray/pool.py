@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from ramify.errors import BackendDiedError, ProgramError
 from ramify.runtime.policy import Policy
@@ -26,7 +27,8 @@ class BatchProgram(Protocol):
 
     name: str
 
-    def run_batch(self, rows: Any, **options: Any) -> Any:
+    @property
+    def run_batch(self) -> Callable[..., Any]:
         """Run over rows."""
         ...
 
@@ -64,7 +66,7 @@ class _Lane:
 def run_on_ray(
     program: BatchProgram,
     rows: Iterable[Row],
-    backend: Backends,
+    backend: object,
     done: RowDone,
     *,
     policy: Policy,
@@ -73,10 +75,12 @@ def run_on_ray(
 ) -> None:
     """Run all rows; `done(number, result)` is called in this thread, once for each row.
 
-    Raises ProgramError where Ray is missing or a backend is not named by a string.
+    `backend` is the name of one, or names under names; None is what RAMIFY_BACKEND says. Raises
+    ProgramError where Ray is missing or a backend is not named by a string.
     """
     if importlib.util.find_spec("ray") is None:
         raise ProgramError("Ray is not installed here.", hint="pip install 'ramify[ray]'.")
+    backend = os.environ.get("RAMIFY_BACKEND") if backend is None else backend
     if not _spelled(backend):
         raise ProgramError(
             "on Ray every actor opens its own backend, so it must be named by a string.",
@@ -193,7 +197,7 @@ class _Pool:
             self._ray.kill(lane.actor, no_restart=True)
 
 
-def _spelled(backend: object) -> bool:
+def _spelled(backend: object) -> TypeGuard[Backends]:
     if isinstance(backend, Mapping):
         return bool(backend) and all(isinstance(one, str) for one in backend.values())
     return isinstance(backend, str)

@@ -420,7 +420,18 @@ class SpecServer:
         writer.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
 
 
-if __name__ == "__main__":  # python -m tests.backend.openai.spec_server KIND DELAY
-    with SpecServer(sys.argv[1], delay=float(sys.argv[2])).running() as alone:
+def cycle(names: str) -> Faults:
+    """One request in three goes wrong, in each of the ways in turn."""
+    kinds = [name for name in names.split(",") if name]
+
+    def fault(number: int) -> Any:
+        return kinds[number // 3 % len(kinds)] if kinds and number % 3 == 0 else None
+
+    return fault
+
+
+if __name__ == "__main__":  # python -m tests.backend.openai.spec_server KIND DELAY [FAULTS]
+    wrong = cycle(sys.argv[3] if len(sys.argv) > 3 else "")
+    with SpecServer(sys.argv[1], delay=float(sys.argv[2]), faults=wrong).running() as alone:
         print(alone.url, flush=True)
         threading.Event().wait()
