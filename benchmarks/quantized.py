@@ -1,14 +1,10 @@
-"""Int8 weights beside bfloat16 ones: speed, memory, and what the rounding does to the logits.
+"""Int8 weights beside bfloat16 ones: speed and memory.
 
-Speed: random weights of two shapes, that of SmolLM2-135M, whose layers are small, and one with
+Random weights of two shapes, that of SmolLM2-135M, whose layers are small, and one with
 layers of 2,048 by 8,192 as models of a billion parameters have them. Decoding runs 1, 8 and 16
 short prompts for 16 new tokens; prefill computes 512 tokens. Each is run with the compiled
 kernels and with torch's operators alone, in turns. Ratios are seconds of bfloat16 over seconds of
 int8, and bytes over bytes, with the compiled kernels where the machine has a compiler.
-
-Error: the models that are here with trained weights, on text that they wrote themselves
-(temperature 1), against float32: differences of logits, and how often the likeliest token is the
-same.
 """
 
 from __future__ import annotations
@@ -33,11 +29,6 @@ SHAPES = {
     ),
 }
 NEW, PREFILL = 16, 512
-ROOT = Path(__file__).parents[1]
-TRAINED = {
-    "demo": ROOT / "ramify" / "demo" / "model",
-    "stories260K": ROOT.parent / "shared" / "models" / "stories260K",
-}
 
 
 def engines(folder: Path) -> list[Ramify]:
@@ -85,62 +76,12 @@ def speed(
     return list(rows), ratios
 
 
-def errors(name: str, folder: Path, tokens: int) -> list[Mapping[str, Any]]:
-    """What bfloat16 and int8 do to the logits of a trained model."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from ramify.backend.radix.int8 import quantize_modules
-
-    def load(dtype: Any, head: bool | None = None) -> Any:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
-        if head is not None:
-            quantize_modules(model, head=head)
-        return model
-
-    exact = load(torch.float32)
-    start = exact.generation_config.bos_token_id or exact.config.bos_token_id or 1
-    torch.manual_seed(0)
-    with torch.inference_mode():
-        text = exact.generate(
-            torch.full((8, 1), start), attention_mask=torch.ones(8, 1).long(), do_sample=True,
-            max_new_tokens=tokens, eos_token_id=None, pad_token_id=0,
-        )  # fmt: skip
-        want = exact(text).logits
-        rows: list[Mapping[str, Any]] = []
-        for weights, model in (
-            ("bf16", load(torch.bfloat16)),
-            ("int8 over fp32", load(torch.float32, True)),
-            ("int8 over bf16", load(torch.bfloat16, True)),
-            ("int8-layers over bf16", load(torch.bfloat16, False)),
-        ):
-            found = model(text).logits.float()
-            off = (found - want).abs()
-            same = found.argmax(-1) == want.argmax(-1)
-            divergence = (want.softmax(-1) * (want.log_softmax(-1) - found.log_softmax(-1))).sum(-1)
-            rows.append(
-                {
-                    "model": name,
-                    "weights": weights,
-                    "logits_max_off": float(off.max()),
-                    "logits_mean_off": float(off.mean()),
-                    "kl": float(divergence.mean()),
-                    "top1_same_%": 100 * float(same.float().mean()),
-                }
-            )
-    return rows
-
-
 def run(options: Options) -> Report:
-    """Measure both shapes, and both trained models as far as they are here."""
-    repeats = options.repeats or 5
+    """Measure both shapes; the short form, the small one."""
     rows: list[Mapping[str, Any]] = []
     ratios: dict[str, float] = {}
-    for name, folder in TRAINED.items():
-        if folder.is_dir():
-            rows += errors(name, folder, 12 if options.quick else 40)
     for name, shape in list(SHAPES.items())[: 1 if options.quick else None]:
-        found, better = speed(name, shape, repeats)
+        found, better = speed(name, shape, options.repeats or 5)
         rows += found
         ratios |= better
     return Report("quantized", rows, ratios)
