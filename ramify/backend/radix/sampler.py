@@ -85,8 +85,7 @@ class Choice:
 
 def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
     """One token per row of logits [n, V]."""
-    best, ids = logits.max(-1)  # a NaN anywhere in a row is its maximum
-    finite, tokens = torch.isfinite(best).tolist(), ids.tolist()
+    tokens, finite = _largest(logits)
     choices = [
         Choice(token) if ok else Choice(-1, error=no_numbers())
         for token, ok in zip(tokens, finite, strict=True)
@@ -101,6 +100,17 @@ def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
         for i, choice in zip(rest, picked, strict=True):
             choices[i] = choice
     return choices
+
+
+def _largest(logits: Tensor) -> tuple[list[int], list[bool]]:
+    """The best token of every row, and whether its logit is a finite number; a NaN anywhere in a
+    row is its maximum."""
+    if logits.device.type == "cpu" and logits.dtype == torch.float32:  # four times as fast
+        array = logits.cpu().numpy()
+        ids = array.argmax(-1)
+        return ids.tolist(), np.isfinite(array[np.arange(len(ids)), ids]).tolist()
+    best, found = logits.max(-1)
+    return found.tolist(), torch.isfinite(best).tolist()
 
 
 def _choose_by_rules(logits: Tensor, rows: list[Row]) -> list[Choice]:

@@ -206,7 +206,7 @@ async def test_the_option_quantizes_and_counts_the_bytes(backend: RadixBackend) 
     assert max(backend.weight_bytes, weight_bytes(model, "int8-layers")) < made_before(model)
     assert weight_bytes(model, "none") == made_before(model)
     if isinstance(made, NativeBody):
-        held = sum(t.nbytes for t in made._held if t.dtype == torch.int8)
+        held = sum(t.nbytes for t in made._held if t.dtype == torch.uint8)
         numbers = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Linear))
         assert numbers < held < backend.weight_bytes
         return

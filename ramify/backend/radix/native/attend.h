@@ -1,4 +1,4 @@
-// The two ways to run a task, and the merge.
+// A task, block by block of its keys, and the merge.
 #pragma once
 #include "attention.h"
 
@@ -16,62 +16,30 @@ struct View {
     }
 };
 
-// Few rows: each key is read once, no packing. o, max and sum are the running result.
+// Bring the rows of a head near, while something else is computed
 template <class T>
-static void narrow(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
-                   Scratch<T>& s, long from, long n, bool masked, float scale) {
-    const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
-    const int32_t* slots = p.keys + from;
-    const long room = (n + 15) / 16 * 16;
-    for (long j = 0; j < n; j++) {
-        const T* key = layer.keys + (slots[j] * h.kv + t.head) * D;
-        for (long i = 0; i < rows; i++) {
-            vf dot = {};
-            for (long d = 0; d < D; d += 16) dot += load(s.query + i * D + d) * load(key + d);
-            s.scores[i * BLOCK + j] = sum(dot);
-        }
-    }
-    for (long i = 0; i < rows; i++) {
-        for (long j = n; j < room; j++) s.scores[i * BLOCK + j] = -INFINITY;
-        soften(s.scores + i * BLOCK, s.scores + i * BLOCK, n, room, scale, masked, p.key_at + from,
-               p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i], s.out + i * D, D);
-    }
-    for (long d = 0; d < D; d += 64) {
-        const long width = std::min(64L, D - d);
-        for (long i = 0; i < rows; i++) {
-            float* out = s.out + i * D + d;
-            vf o[4] = {};
-            for (long v = 0; v < width / 16; v++) o[v] = load(out + v * 16);
-            for (long j = 0; j < n; j++) {
-                const T* value = layer.values + (slots[j] * h.kv + t.head) * D + d;
-                const float w = s.scores[i * BLOCK + j];
-                if (width == 64)
-                    for (long v = 0; v < 4; v++) o[v] += w * load(value + v * 16);
-                else
-                    for (long v = 0; v < width / 16; v++) o[v] += w * load(value + v * 16);
-            }
-            for (long v = 0; v < width / 16; v++) store(out + v * 16, o[v]);
-        }
-    }
+static void expect(const T* rows, const int32_t* slots, long n, const Heads& h, long head) {
+    for (long j = 0; j < n; j++)
+        fetch(rows + (slots[j] * h.kv + head) * h.size, h.size * sizeof(T));
 }
 
-// Many rows: scores and results as products with packed keys and values
+// Scores and results as products with packed keys and values
 template <class T>
-static void wide(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
-                 Scratch<T>& s, long from, long n, bool masked, float scale) {
+static void block(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
+                  Scratch<T>& s, long from, long n, bool masked, float scale) {
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
     const int32_t* slots = p.keys + from;
     const long blocks = (n + 15) / 16, room = (n + 31) / 32 * 32;
+    expect(layer.values, slots, n, h, t.head);
     pack_keys(layer.keys, slots, n, h, t.head, s.packed);
-    Store scores{s.scores, BLOCK};
-    gemm(s.query, D, rows, s.packed, D, 0, blocks, scores);
+    expect(layer.keys, slots + n, std::min(BLOCK, t.to - from - n), h, t.head);
+    multiply<false>(s.query, D, rows, s.packed, D, blocks, s.scores, BLOCK);
     for (long i = 0; i < rows; i++)
         soften(s.scores + i * BLOCK, s.probs + i * BLOCK, n, room, scale, masked || n % 16,
                p.key_at + from, p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i],
                s.out + i * D, D);
     pack_values(layer.values, slots, n, room, h, t.head, s.packed);
-    Add out{s.out, D};
-    gemm(s.probs, BLOCK, rows, s.packed, room, 0, D / 16, out);
+    multiply<true>(s.probs, BLOCK, rows, s.packed, room, D / 16, s.out, D);
 }
 
 // A row of query heads as if it stood `shift` positions earlier: rope turned back
@@ -107,8 +75,7 @@ static void run_task(const Task& t, const Tasks& tasks, const Problems& p, const
         long n = std::min(BLOCK, t.to - k);
         View view(p, k, k + n, low, high, t.own, layer.window);
         if (!view.some) continue;
-        if (rows >= WIDE) wide(t, p, h, layer, s, k, n, !view.all, scale);
-        else narrow(t, p, h, layer, s, k, n, !view.all, scale);
+        block(t, p, h, layer, s, k, n, !view.all, scale);
     }
     for (long i = 0; i < rows; i++) {
         const long r = t.first + i / G, head = t.head * G + i % G;

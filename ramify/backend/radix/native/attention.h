@@ -24,8 +24,7 @@ struct Heads {
 
 const long BLOCK = 128;  // keys at a time
 const long CHUNK = 512;  // keys of a task, where few rows read many keys
-const long WIDE = 12;    // rows by heads from which packing the keys pays
-const long ROWS = 96;    // rows by heads of a task
+const long ROWS = 192;   // rows by heads of a task
 
 struct Task {
     long first, last;  // of the rows of all problems
@@ -125,26 +124,6 @@ template <class T> struct Scratch {
     }
 };
 
-struct Store {  // a sink: C[m][block] = v
-    float* c;
-    long stride;
-    void row(long m, long block, const vf* v, int count) {
-        for (int j = 0; j < count; j++) store(c + m * stride + (block + j) * 16, v[j]);
-    }
-    Store from(long m) const { return {c + m * stride, stride}; }
-};
-struct Add {  // C[m][block] += v
-    float* c;
-    long stride;
-    void row(long m, long block, const vf* v, int count) {
-        for (int j = 0; j < count; j++) {
-            float* at = c + m * stride + (block + j) * 16;
-            store(at, load(at) + v[j]);
-        }
-    }
-    Add from(long m) const { return {c + m * stride, stride}; }
-};
-
 // Keys as columns: [n/16][D/2][16][2] or [n/16][D][16]; a last block is filled up with its first key
 template <class T>
 static inline void pack_keys(const T* keys, const int32_t* slots, long n, const Heads& h, long head,
@@ -201,23 +180,39 @@ static inline vi unseen(const int32_t* key_at, long n, int32_t at, bool own, lon
     return bad;
 }
 
-// Scores of a row become weights of 2^(score - largest); the row's earlier results are scaled
-// down where the largest grows. `room` is how many weights are written.
+// 2^x for x <= 0: as exact as T can tell
+template <class T> static inline vf weight(vf x) { return exp2_of(x); }
+#if defined(__AVX512F__)
+template <> inline vf weight<bf16>(vf x) {
+    __m512 whole = _mm512_roundscale_ps((__m512)x, 0);
+    vf f = x - (vf)whole, p = splat(0.05550411f);
+    p = p * f + 0.24022651f;
+    p = p * f + 0.69314718f;
+    p = p * f + 1.0f;
+    return (vf)_mm512_scalef_ps((__m512)p, whole);
+}
+#endif
+
+// Scores of a row become weights of 2^(scale * (score - largest)); the row's earlier results are
+// scaled down where the largest grows. `room` is how many weights are written.
 template <class T>
 static inline void soften(float* s, T* p, long n, long room, float scale, bool masked,
                           const int32_t* key_at, int32_t at, bool own, long window, float& max,
                           float& total, float* out, long D) {
     const vf none = splat(-INFINITY);
     vf top = none;
+    if (masked)
+        for (long j = 0; j < n; j += 16)
+            store(s + j, pick(unseen(key_at + j, n - j, at, own, window), none, load(s + j)));
+    vf other = load(s);
     for (long j = 0; j < n; j += 16) {
-        vf v = load(s + j) * scale;
-        if (masked) v = pick(unseen(key_at + j, n - j, at, own, window), none, v);
-        store(s + j, v);
-        top = larger(top, v);
+        vf v = load(s + j);
+        other += v;  // a maximum may pass over a NaN, a sum does not
+        top = pick(v > top, v, top);
     }
-    float now = largest(top), check = sum(top);
+    float now = largest(top) * scale, check = sum(other);
     now = now > max ? now : max;
-    if (check != check) total = NAN;  // a maximum may pass over a NaN
+    if (check != check) total = NAN;
     if (now == -INFINITY || total != total) {  // nothing seen yet, or broken
         for (long j = 0; j < room; j += 16) store(p + j, vf{});
         return;
@@ -229,10 +224,12 @@ static inline void soften(float* s, T* p, long n, long room, float scale, bool m
         max = now;
     }
     vf sums = {};
-    for (long j = 0; j < room; j += 16) {
-        vf w = j < n ? exp2_of(load(s + j) - now) : vf{};
+    long j = 0;
+    for (; j < n; j += 16) {
+        vf w = weight<T>(load(s + j) * scale - now);
         sums += w;
         store(p + j, w);
     }
+    for (; j < room; j += 16) store(p + j, vf{});
     total += sum(sums);
 }

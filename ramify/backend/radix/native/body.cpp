@@ -2,8 +2,13 @@
 //
 // Plain C interface, no header of torch: compiled in seconds, good for any version of it. The
 // stream between layers is float in every dtype; weights, KV and the operands of products are T.
+#include <cstdlib>
 #include <memory>
 #include <mutex>
+#include <new>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 #include "attend.h"
 #include "int8.h"
@@ -39,14 +44,30 @@ struct Body {
     virtual void run(const StepIn& in) = 0;
 };
 
+static void large_pages(void* start, size_t bytes) {
+#if defined(__linux__)
+    const uintptr_t page = 2 << 20, from = ((uintptr_t)start + page - 1) / page * page;
+    const uintptr_t to = ((uintptr_t)start + bytes) / page * page;
+    if (from < to) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#endif
+}
+
 template <class T> struct Buffer {  // room that grows; whole rows of tiles may be read
-    std::vector<char> held;
     T* data = nullptr;
+    size_t size = 0;
     void reserve(size_t count) {
-        size_t need = count * sizeof(T) + 64;
-        if (held.size() < need) held.assign(need + need / 4, 0);
-        data = (T*)(((uintptr_t)held.data() + 63) / 64 * 64);
+        if (size >= count && data) return;
+        free(data);
+        size = count + count / 4;
+        const size_t unit = size * sizeof(T) < 1 << 20 ? 64 : 2 << 20;
+        const size_t bytes = (size * sizeof(T) + 64 + unit - 1) / unit * unit;
+        data = (T*)aligned_alloc(unit, bytes);
+        if (!data) throw std::bad_alloc();
+        large_pages(data, bytes);
     }
+    Buffer() = default;
+    Buffer(const Buffer&) = delete;
+    ~Buffer() { free(data); }
 };
 
 static inline void share(long n, long unit, long who, long of, long& first, long& last) {
@@ -67,7 +88,6 @@ template <class T> struct Bias {
             store(c + m * stride + (block + j) * 16, x);
         }
     }
-    Bias from(long m) const { return {c + m * stride, stride, bias}; }
 };
 struct Edge {
     float* c;
@@ -78,7 +98,6 @@ struct Edge {
             memcpy(c + m * width + at, &v[j], n * 4);
         }
     }
-    Edge from(long m) const { return {c + m * width, width}; }
 };
 template <class T> struct Gated {  // blocks of gate and up alternate
     T* c;
@@ -87,7 +106,6 @@ template <class T> struct Gated {  // blocks of gate and up alternate
         for (int j = 0; j < count; j += 2)
             store(c + m * stride + (block + j) / 2 * 16, silu(v[j]) * v[j + 1]);
     }
-    Gated from(long m) const { return {c + m * stride, stride}; }
 };
 template <class T> struct Onto {  // the stream plus the product
     float* c;
@@ -101,7 +119,6 @@ template <class T> struct Onto {  // the stream plus the product
             store(at, x);
         }
     }
-    Onto from(long m) const { return {c + m * stride, stride, bias}; }
 };
 
 template <class T, class O>
@@ -179,6 +196,8 @@ int64_t ramify_start() {
     return use_amx ? 2 : 0;
 #endif
 }
+// Ask for large pages in this memory, where the system has them: a step reads all weights once
+void ramify_large_pages(void* start, int64_t bytes) { large_pages(start, bytes); }
 void ramify_pack(const void* w, int64_t n, int64_t k, int64_t is_bf16, void* out) {
     if (is_bf16) pack((const bf16*)w, n, k, (bf16*)out);
     else pack((const float*)w, n, k, (float*)out);

@@ -52,11 +52,13 @@ class NativeBody:
         self._kv_heads: int = config.num_key_value_heads
         self._size: int = first.head_dim
         self._held: list[Tensor] = []  # what the compiled side has pointers to
+        self._seen: weakref.WeakSet[KVPool] = weakref.WeakSet()  # pools that have been set up
         shape = Shape(
             self.layers, config.hidden_size, config.num_attention_heads, self._kv_heads,
             self._size, config.intermediate_size, self.vocab, self._dtype == torch.bfloat16, int8,
             config.rms_norm_eps, first.scaling,
         )  # fmt: skip
+        self._packed = self._room(model, int8)
         layers = (Weights * self.layers)()
         for index, layer in enumerate(inner.layers):
             layers[index] = self._weights(layer, window_of(layer, config), int8 > 0)
@@ -103,6 +105,10 @@ class NativeBody:
         """Where the pool has the keys and values of every layer."""
         shape = (self._kv_heads, self._size)
         pairs = [pool.layer(index, shape, shape, self._dtype) for index in range(self.layers)]
+        if pool not in self._seen:
+            self._seen.add(pool)
+            for tensor in (each for pair in pairs for each in pair):
+                self._library.ramify_large_pages(tensor.data_ptr(), tensor.nbytes)
         array = ctypes.c_void_p * self.layers
         return array(*(k.data_ptr() for k, _ in pairs)), array(*(v.data_ptr() for _, v in pairs))
 
@@ -137,14 +143,31 @@ class NativeBody:
         """A weight [N, K] in the blocks of gemm.h, or of int8.h."""
         weight = weight.detach().contiguous()
         rows, width = weight.shape
+        size = _packed_bytes(rows, width, weight.dtype, int8)
+        packed, self._packed = self._packed[:size], self._packed[size:]
         if int8:
-            packed = torch.empty(-(-rows // 16) * (16 * width + 128), dtype=torch.int8)
             self._library.ramify_pack8(
                 weight.data_ptr(), rows, width, weight.dtype == torch.bfloat16, packed.data_ptr()
             )
-            return self._keep(packed)
-        packed = torch.empty(-(-rows // 16) * 16 * width, dtype=weight.dtype)
+            return packed.data_ptr()
         self._library.ramify_pack(
             weight.data_ptr(), rows, width, weight.dtype == torch.bfloat16, packed.data_ptr()
         )
-        return self._keep(packed)
+        return packed.data_ptr()
+
+    def _room(self, model: Any, int8: int) -> Tensor:
+        """Memory for all packed weights, one behind the other as a step reads them."""
+        size = 0
+        for name, part in model.named_modules():
+            if name.endswith(("_proj", "lm_head")):
+                rows, width = part.weight.shape
+                size += _packed_bytes(rows, width, self._dtype, int8 > (name == "lm_head"))
+        room = torch.empty(size, dtype=torch.uint8)
+        self._held.append(room)
+        self._library.ramify_large_pages(room.data_ptr(), size)
+        return room
+
+
+def _packed_bytes(rows: int, width: int, dtype: torch.dtype, int8: bool) -> int:
+    blocks = -(-rows // 16)
+    return blocks * (16 * width + 128) if int8 else blocks * 16 * width * dtype.itemsize

@@ -42,6 +42,7 @@ def library() -> ctypes.CDLL:
         ("ramify_start", ctypes.c_int64, ()),
         ("ramify_pack", None, (ctypes.c_void_p, *3 * (ctypes.c_int64,), ctypes.c_void_p)),
         ("ramify_pack8", None, (ctypes.c_void_p, *3 * (ctypes.c_int64,), ctypes.c_void_p)),
+        ("ramify_large_pages", None, (ctypes.c_void_p, ctypes.c_int64)),
         ("ramify_body", ctypes.c_void_p, 3 * (ctypes.c_void_p,)),
         ("ramify_free", None, (ctypes.c_void_p,)),
         ("ramify_run", None, 2 * (ctypes.c_void_p,)),

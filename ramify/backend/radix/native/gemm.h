@@ -115,16 +115,33 @@ static inline void panels(const T* a, long lda, long M, const T* b, long K, long
     if (M - m >= 1) panel<1, NB>(a, lda, m, b, K, block, s);
 }
 
+// The next blocks come while these are multiplied: they lie one after the other
+static inline void fetch(const void* p, long bytes) {
+    for (long i = 0; i < bytes; i += 64) __builtin_prefetch((const char*)p + i, 0, 2);
+}
+
 #if defined(__AMX_BF16__)
-// (16 * TM) x (16 * TN) results, TM and TN 1 or 2. C is [32][32].
-template <int TM, int TN>
-static inline void tile(const bf16* a, long lda, const bf16* b, long K, float* c) {
-    _tile_zero(0);
-    if (TN > 1) _tile_zero(1);
-    if (TM > 1) _tile_zero(2);
-    if (TM > 1 && TN > 1) _tile_zero(3);
+// (16 * TM) x (16 * TN) results, TM and TN 1 or 2, to C or (ADD) onto it. `meanwhile()` is called
+// between the products: the tiles' unit works beside the vectors' units.
+template <int TM, int TN, bool ADD, class F>
+static inline void tile(const bf16* a, long lda, const bf16* b, long K, float* c, long ldc,
+                        bool ahead, F& meanwhile) {
+    const long row = ldc * 4;
+    if (ADD) {
+        _tile_loadd(0, c, row);
+        if (TN > 1) _tile_loadd(1, c + 16, row);
+        if (TM > 1) _tile_loadd(2, c + 16 * ldc, row);
+        if (TM > 1 && TN > 1) _tile_loadd(3, c + 16 * ldc + 16, row);
+    } else {
+        _tile_zero(0);
+        if (TN > 1) _tile_zero(1);
+        if (TM > 1) _tile_zero(2);
+        if (TM > 1 && TN > 1) _tile_zero(3);
+    }
     const bf16 *a1 = a + 16 * lda, *b1 = b + 16 * K;
     for (long k = 0; k < K; k += 32) {
+        if (ahead)
+            for (int j = 0; j < TN; j++) fetch(b + (TN + j) * 16 * K + k * 16, 1024);
         _tile_loadd(4, a + k, lda * 2);
         _tile_loadd(6, b + k * 16, 64);
         _tile_dpbf16ps(0, 4, 6);
@@ -137,29 +154,41 @@ static inline void tile(const bf16* a, long lda, const bf16* b, long K, float* c
             _tile_dpbf16ps(2, 5, 6);
         }
         if (TM > 1 && TN > 1) _tile_dpbf16ps(3, 5, 7);
+        meanwhile();
     }
-    _tile_stored(0, c, 128);
-    if (TN > 1) _tile_stored(1, c + 16, 128);
-    if (TM > 1) _tile_stored(2, c + 16 * 32, 128);
-    if (TM > 1 && TN > 1) _tile_stored(3, c + 16 * 32 + 16, 128);
+    _tile_stored(0, c, row);
+    if (TN > 1) _tile_stored(1, c + 16, row);
+    if (TM > 1) _tile_stored(2, c + 16 * ldc, row);
+    if (TM > 1 && TN > 1) _tile_stored(3, c + 16 * ldc + 16, row);
 }
-template <class S>
-static inline void tiles(const bf16* a, long lda, long M, const bf16* b, long K, long block,
-                         int count, S& s) {
-    alignas(64) float c[32 * 32];
-    for (long m = 0; m < M; m += 32) {
-        bool two = M - m > 16;
-        const bf16 *am = a + m * lda, *bn = b + block * K * 16;
-        if (two && count == 2) tile<2, 2>(am, lda, bn, K, c);
-        else if (two) tile<2, 1>(am, lda, bn, K, c);
-        else if (count == 2) tile<1, 2>(am, lda, bn, K, c);
-        else tile<1, 1>(am, lda, bn, K, c);
-        for (long i = 0; i < 32 && m + i < M; i++) {
-            vf v[2] = {load(c + i * 32), load(c + i * 32 + 16)};
-            s.row(m + i, block, v, count);
-        }
+template <bool ADD, class F>
+static inline void any_tile(bool two, int count, const bf16* a, long lda, const bf16* b, long K,
+                            float* c, long ldc, bool ahead, F& meanwhile) {
+    if (two && count == 2) tile<2, 2, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
+    else if (two) tile<2, 1, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
+    else if (count == 2) tile<1, 2, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
+    else tile<1, 1, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
+}
+
+// Results that the sink has not had yet; it gets some rows at every call
+template <class S> struct Drain {
+    S& s;
+    const float* c = nullptr;
+    long m = 0, rows = 0, at = 0, block = 0;
+    int count = 0;
+    void operator()() {
+        row();
+        row();
     }
-}
+    void row() {
+        if (at >= rows) return;
+        vf v[2] = {load(c + at * 32), load(c + at * 32 + 16)};
+        s.row(m + at++, block, v, count);
+    }
+    void all() {
+        while (at < rows) row();
+    }
+};
 #endif
 
 template <class S>
@@ -171,12 +200,22 @@ static inline bool by_tiles(const bf16* a, long lda, long M, const bf16* b, long
                             long last, S& s) {
 #if defined(__AMX_BF16__)
     if (!use_amx || M < 4 || K % 32) return false;
-    for (long m = 0; m < M; m += 512) {  // rows that stay in the second cache
-        long n = M - m < 512 ? M - m : 512;
-        S part = s.from(m);
-        for (long block = first; block < last; block += 2)
-            tiles(a + m * lda, lda, n, b, K, block, last - block > 1 ? 2 : 1, part);
-    }
+    alignas(64) float c[2][32 * 32];
+    Drain<S> drain{s};
+    int turn = 0;
+    for (long first_row = 0; first_row < M; first_row += 512)  // rows that the second cache holds
+        for (long block = first; block < last; block += 2) {
+            const long end = M - first_row < 512 ? M : first_row + 512;
+            const int count = last - block > 1 ? 2 : 1;
+            for (long m = first_row; m < end; m += 32, turn ^= 1) {
+                any_tile<false>(end - m > 16, count, a + m * lda, lda, b + block * K * 16, K,
+                                c[turn], 32, m == first_row, drain);
+                drain.all();
+                drain.c = c[turn], drain.m = m, drain.block = block, drain.count = count;
+                drain.rows = end - m < 32 ? end - m : 32, drain.at = 0;
+            }
+        }
+    drain.all();
     return true;
 #else
     return false;
@@ -193,4 +232,34 @@ void gemm(const T* a, long lda, long M, const T* b, long K, long first, long las
         for (; block + 4 <= last; block += 4) panels<4>(a, lda, M, b, K, block, s);
     for (; block + 2 <= last; block += 2) panels<2>(a, lda, M, b, K, block, s);
     if (block < last) panels<1>(a, lda, M, b, K, block, s);
+}
+
+// C = A B, or C += A B, with plain rows of C. With tiles, C is written up to a whole multiple of 16
+// rows as well.
+template <bool ADD> struct Plain {
+    float* c;
+    long stride;
+    void row(long m, long block, const vf* v, int count) {
+        for (int j = 0; j < count; j++) {
+            float* at = c + m * stride + (block + j) * 16;
+            store(at, ADD ? load(at) + v[j] : v[j]);
+        }
+    }
+};
+template <bool ADD, class T>
+void multiply(const T* a, long lda, long M, const T* b, long K, long blocks, float* c, long ldc) {
+#if defined(__AMX_BF16__)
+    if constexpr (sizeof(T) == 2)
+        if (use_amx && K % 32 == 0) {
+            auto nothing = [] {};
+            for (long block = 0; block < blocks; block += 2)
+                for (long m = 0; m < M; m += 32)
+                    any_tile<ADD>(M - m > 16, blocks - block > 1 ? 2 : 1, a + m * lda, lda,
+                                  b + block * K * 16, K, c + m * ldc + block * 16, ldc, false,
+                                  nothing);
+            return;
+        }
+#endif
+    Plain<ADD> sink{c, ldc};
+    gemm(a, lda, M, b, K, 0, blocks, sink);
 }

@@ -142,14 +142,14 @@ static inline void tile8(const uint8_t* a, const int8_t* b, long K, int32_t* c) 
     if (TM > 1 && TN > 1) _tile_stored(3, c + 16 * 32 + 16, 128);
 }
 template <int NB, class S>
-static inline void tiles8(const uint8_t* a, const float* top, long M, const int8_t* b, long K,
-                          long block, S& s) {
+static inline void tiles8(const uint8_t* a, const float* top, long m, long end, const int8_t* b,
+                          long K, long block, S& s) {
     alignas(64) int32_t c[32 * 32];
     const int8_t* at = b + block * block_bytes(K);
-    for (long m = 0; m < M; m += 32) {
-        if (M - m > 16) tile8<2, NB>(a + m * K, at, K, c);
+    for (; m < end; m += 32) {
+        if (end - m > 16) tile8<2, NB>(a + m * K, at, K, c);
         else tile8<1, NB>(a + m * K, at, K, c);
-        for (long i = 0; i < 32 && m + i < M; i++)
+        for (long i = 0; i < 32 && m + i < end; i++)
             give8<NB>((const vi*)(c + i * 32), top[m + i], m + i, at, K, block, s);
     }
 }
@@ -164,11 +164,10 @@ void gemm8(const uint8_t* a, const float* top, long M, const int8_t* b, long K, 
 #if defined(__AMX_INT8__)
     if (use_amx && M >= 4 && K % 64 == 0) {
         for (long m = 0; m < M; m += 512) {  // rows that stay in the second cache
-            long n = M - m < 512 ? M - m : 512;
-            S part = s.from(m);
+            const long end = std::min(M, m + 512);
             for (block = first; block + 2 <= last; block += 2)
-                tiles8<2>(a + m * K, top + m, n, b, K, block, part);
-            if (block < last) tiles8<1>(a + m * K, top + m, n, b, K, block, part);
+                tiles8<2>(a, top, m, end, b, K, block, s);
+            if (block < last) tiles8<1>(a, top, m, end, b, K, block, s);
         }
         return;
     }
