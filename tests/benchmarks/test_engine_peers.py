@@ -73,6 +73,8 @@ def test_a_peer_answers_through_its_pipes(
     package = tmp_path / "benchmarks" / "peers"
     package.mkdir(parents=True)
     real = Path(remote.__file__).parent
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
     for name in ("serve.py", "workloads.py"):
         (package / name).write_text((real / name).read_text("utf-8"))
     (package / "echo.py").write_text(ECHO)
