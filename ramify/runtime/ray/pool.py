@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeGuard
 
 from ramify.errors import BackendDiedError, ProgramError
@@ -122,7 +123,8 @@ class _Pool:
         self._program = program.name
         kind = ray.remote(Worker).options(num_cpus=options.num_cpus, num_gpus=options.num_gpus)
         settings = {"policy": policy, "concurrency": concurrency}
-        self._start = lambda: kind.remote(program, backend, settings)
+        start: Callable[..., Any] = kind.remote
+        self._start = partial(start, program, backend, settings)
         self._lanes = [_Lane(self._start()) for _ in range(options.workers)]
 
     def run(self, rows: Iterable[Row], done: RowDone) -> None:
