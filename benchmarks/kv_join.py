@@ -174,18 +174,6 @@ def agreement(joiner: Joiner, label: str, tokens: int) -> list[Mapping[str, Any]
 
 
 
-def pace(joiner: Joiner, tokens: int, runs: int) -> list[Mapping[str, Any]]:
-    """Seconds per token of the answer behind the join, once it has begun; the best of some runs."""
-    rows: list[Mapping[str, Any]] = []
-    for name, parallel in ((OURS, True), (TEXT, False)):
-        prompt, found = joiner.prompt(parallel=parallel), []
-        for _ in range(runs):
-            usage = joiner.loop.run(joiner.answer(prompt, tokens)).usage
-            found.append((usage.total_s - usage.first_token_s) / (tokens - 1))
-        rows.append({"contender": f"{name}: decoding", "s per token": min(found)})
-    return rows
-
-
 def demo_agreement(questions: int) -> list[Mapping[str, Any]]:
     """The demo model answers questions about two passages, each a block, and the same as text."""
     import ramify as rf
@@ -260,7 +248,6 @@ def run(options: Options, shape: LlamaShape = SHAPE, work: Workload | None = Non
         "kv_join": again / timings[OURS].median,
         "kv_join_repair_16": again / timings[f"{OURS}, repair 16"].median,
     }
-    rows += pace(joiner, 33, 5)
     rows += agreement(joiner, "random weights", 64)
     joiner.close()
     if shape is SHAPE:
