@@ -6,9 +6,10 @@ that the caller computes and repeats by hand. `prompt`: the log-probability of e
 on a cold cache, against one forward and its log-softmax; `prompt, again` once the values are
 there, and `prompt, longer` for 256 tokens more behind the known ones, against a whole forward.
 
-Ratios are transformers' seconds over ours (its best way), medians of interleaved runs. Largest
-differences of log-probabilities are those of a small model in float32 (exact) and of the measured
-one in bf16 (rounding).
+Ratios are transformers' seconds over ours (its best way), medians of interleaved runs.
+`largest_difference` is that of a log-probability from transformers' first way: in float32 it shows
+that the numbers are the same; in bf16, with wide random weights, what rounding in another order
+does to them (transformers' two ways differ among themselves too).
 """
 
 from __future__ import annotations
