@@ -34,10 +34,10 @@ from ramify.backend.scoring import score_by_steps
 from ramify.backend.vllm.engine import Started, start
 from ramify.backend.vllm.kv_events import KVEvents
 from ramify.backend.vllm.params import logprobs_of, sampling_params
+from ramify.backend.vllm.refusals import is_refusal, refusal
 from ramify.errors import (
     BackendDiedError,
     BackendError,
-    ConstraintError,
     PromptTooLongError,
     Where,
 )
@@ -156,8 +156,8 @@ class VLLMBackend:
                 stream=request.stream,
             )
         except Exception as error:
-            if isinstance(error, ValueError) or _is_refusal(error):
-                raise self._refusal(error, request.label) from error
+            if is_refusal(error):
+                raise refusal(error, request.label) from error
             raise
 
     async def _outputs(
@@ -181,21 +181,14 @@ class VLLMBackend:
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except Exception as error:
-            if isinstance(error, ValueError) or _is_refusal(error):
-                raise self._refusal(error, label) from error
+            if is_refusal(error):
+                raise refusal(error, label) from error
             if type(error).__module__.startswith("vllm"):
                 raise BackendDiedError(
                     f"the engine of {self.name!r} failed ({type(error).__name__}: {error}).",
                     where=Where(node=label),
                 ) from error
             raise
-
-    def _refusal(self, error: Exception, label: str) -> BackendError:
-        text = " ".join(str(error).split())[:300]
-        where = Where(node=label)
-        if any(word in text.lower() for word in ("grammar", "regex", "schema", "structured")):
-            return ConstraintError(f"vLLM refuses the constraint ({text}).", where=where)
-        return BackendError(f"vLLM refuses the request ({text}).", where=where)
 
     async def score(self, request: ScoreRequest) -> Scores:
         begun = perf_counter()
@@ -295,8 +288,3 @@ class VLLMBackend:
                 hint="Render prompts with the backend's own renderer.",
                 where=Where(node=label),
             )
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether vLLM says that the request is at fault: its validation errors are no ValueErrors."""
-    return any(kind.__name__ == "VLLMClientError" for kind in type(error).__mro__)
