@@ -171,8 +171,8 @@ class RadixBackend:
         return await asyncio.wrap_future(self._worker.call(lambda engine: engine.snapshot()))
 
     async def clear_cache(self) -> int:
-        """Drop all KV that no request uses now; returns the number of tokens."""
-        clear = self._worker.call(lambda engine: engine.scheduler.cache.tree.clear())
+        """Drop all KV that no request uses now, in the host tier too; returns the tokens."""
+        clear = self._worker.call(lambda engine: engine.scheduler.cache.clear())
         return await asyncio.wrap_future(clear)
 
     async def close(self) -> None:

@@ -8,8 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from ramify.backend.radix.eviction import Order
+from ramify.backend.radix.host import HostTier
 from ramify.backend.radix.naive_tree import NaiveTree
-from ramify.backend.radix.node import Node, common_length
+from ramify.backend.radix.node import Node, common_length, path_of
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
@@ -49,8 +50,26 @@ class Cache:
         self.slots = SlotAllocator(capacity)
         self.tree: Tree = RadixTree(self.slots, order) if shared else NaiveTree(self.slots)
         self._shared = shared
+        self.host: HostTier | None = None
         self.asked = 0  # tokens that were looked for in the tree
-        self.hits = 0  # of them: found
+        self.hits = 0  # of them: found, there or in the host tier
+
+    def attach(self, host: HostTier) -> None:
+        """From now on, what is evicted goes to a host tier."""
+        assert isinstance(self.tree, RadixTree), "the naive twin keeps nothing"
+        self.host = host
+        self.tree.spill = self._spill
+
+    def _spill(self, node: Node) -> None:
+        assert self.host is not None
+        path = path_of(node)
+        tokens = np.concatenate([each.tokens for each in path])
+        slots = np.concatenate([each.slots for each in path])
+        self.host.store(node.salt, path[0].start, tokens, slots)
+
+    def clear(self) -> int:
+        """Drop everything that no sequence uses, in the host tier too; returns the tokens."""
+        return self.tree.clear() + (self.host.tree.clear() if self.host is not None else 0)
 
     @property
     def capacity(self) -> int:
@@ -111,11 +130,18 @@ class Cache:
         own = self.tree.path_slots(leaf)
         slots = self._take(path.length - known + spare, own)
         before, uses = self.tree.admitted(leaf, path.keys)
-        cut = min(max(base + before, known), path.sharable)
-        for start, stop, times in ((known, cut, uses), (cut, path.sharable, 1)):
-            if stop > start:  # what was here once, and was evicted, has been used more often
-                new = slots[start - known : stop - known]
-                leaf = self.tree.extend(leaf, path.tokens[start:stop].copy(), new, uses=times)
+        back = known
+        if self.host is not None and leaf.ready:
+            back += self.host.load(path.root, base, path.keys, known - base, slots)
+            self.hits += back - known
+        cut = min(max(base + before, back), path.sharable)
+        # What was here once, and was evicted, has been used more often than the rest.
+        parts = ((known, back, uses), (back, cut, uses), (cut, path.sharable, 1))
+        for start, stop, times in parts:
+            if stop > start:
+                new, there = slots[start - known : stop - known], stop == back
+                keys = path.tokens[start:stop].copy()
+                leaf = self.tree.extend(leaf, keys, new, ready=there, uses=times)
         path.slots = np.empty(path.limit, np.int64)
         for run in path.runs:
             end = run.at + run.stop - run.start
@@ -191,6 +217,8 @@ class Cache:
     def check(self, sequences: Iterable[Sequence]) -> None:
         """Raise AssertionError where slots, tree and the admitted sequences disagree."""
         self.slots.check()
+        if self.host is not None:
+            self.host.check()
         admitted = [path for s in sequences if s.leaf is not None for path in s.paths]
         leaves = [s.leaf for s in admitted if s.leaf is not None]
         self.tree.check(leaves)

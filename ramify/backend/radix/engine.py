@@ -92,10 +92,14 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """The state now."""
         scheduler, cache = self.scheduler, self.scheduler.cache
+        host = cache.host
         return Snapshot(
             slots=cache.capacity, free=cache.slots.free, cached=cache.tree.evictable,
             running=len(scheduler.running), waiting=len(scheduler.waiting),
             asked=cache.asked, hits=cache.hits, evicted=cache.tree.evicted,
+            host_slots=host.slots.capacity if host else 0,
+            host_used=host.slots.used if host else 0,
+            host_stored=host.stored if host else 0, host_loaded=host.loaded if host else 0,
             preempted=scheduler.preempted, **asdict(self.metrics),
         )  # fmt: skip
 

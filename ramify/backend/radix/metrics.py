@@ -34,6 +34,10 @@ class Snapshot:
     asked: int  # prompt tokens looked for in the cache so far,
     hits: int  # and found
     evicted: int  # tokens
+    host_slots: int  # of the host tier; 0 without one
+    host_used: int
+    host_stored: int  # tokens copied there so far,
+    host_loaded: int  # and back
     preempted: int  # times that a request lost its slots
     steps: int
     rows: int

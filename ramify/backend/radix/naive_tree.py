@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ramify.backend.radix.node import Node
+from ramify.backend.radix.node import Node, path_of
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 
 
@@ -60,25 +60,18 @@ class NaiveTree:
         """Put computed tokens below a locked node."""
         return self.extend(leaf, tokens, slots, ready=True) if len(tokens) else leaf
 
-    def path(self, leaf: Node) -> list[Node]:
-        """The nodes from the root to a node."""
-        found = [leaf]
-        while found[-1].parent is not None:
-            found.append(found[-1].parent)
-        return found[::-1]
-
     def path_slots(self, leaf: Node) -> IntArray:
         """The slots of all tokens from the root to the end of a node."""
-        return np.concatenate([node.slots for node in self.path(leaf)])
+        return np.concatenate([node.slots for node in path_of(leaf)])
 
     def pending(self, leaf: Node) -> list[Node]:
         """The nodes of the path that are not computed yet, in order."""
-        return [node for node in self.path(leaf) if not node.ready]
+        return [node for node in path_of(leaf) if not node.ready]
 
     def release(self, leaf: Node) -> None:
         """Free the path."""
         del self._paths[id(leaf)]
-        for node in self.path(leaf):
+        for node in path_of(leaf):
             self._slots.give(node.slots)
             self.total -= len(node.tokens)
             self.nodes -= node.parent is not None
@@ -98,6 +91,6 @@ class NaiveTree:
     def check(self, leaves: Iterable[Node]) -> None:
         """Raise AssertionError where paths and sequences disagree."""
         assert {id(leaf) for leaf in leaves} == set(self._paths)
-        nodes = [node for leaf in self._paths.values() for node in self.path(leaf)]
+        nodes = [node for leaf in self._paths.values() for node in path_of(leaf)]
         assert self.total == sum(len(node.tokens) for node in nodes)
         assert self.nodes == sum(node.parent is not None for node in nodes)

@@ -37,6 +37,14 @@ class Node:
         return self.computed == len(self.tokens)
 
 
+def path_of(leaf: Node) -> list[Node]:
+    """The nodes from the root to a node."""
+    found = [leaf]
+    while found[-1].parent is not None:
+        found.append(found[-1].parent)
+    return found[::-1]
+
+
 def common_length(a: IntArray, b: IntArray) -> int:
     """Length of the longest common prefix."""
     size = min(len(a), len(b))

@@ -25,6 +25,7 @@ class RadixOptions:
     quantize: str = "none"  # int8: weights of all linear layers; int8-layers: not the LM head's
     pool_tokens: int | None = None  # size of the KV pool; or
     pool_bytes: int | None = None  # in bytes; None: a quarter of the free memory
+    host_bytes: int = 0  # host memory for KV that the pool evicts, which a match brings back
     max_batch: int = 64  # sequences in one step
     token_budget: int = 1024  # rows in one step: bounds how long a prefill delays decoding
     patience: int = 256  # steps after which a waiting request goes before all others
@@ -44,6 +45,8 @@ class RadixOptions:
             ("quantize", self.quantize in QUANTIZE, f"one of {', '.join(QUANTIZE)}"),
             ("pool_tokens", self.pool_tokens is None or self.pool_tokens > 0, "over 0"),
             ("pool_bytes", self.pool_bytes is None or self.pool_bytes > 0, "over 0"),
+            ("host_bytes", self.host_bytes >= 0, "0 or more"),
+            ("host_bytes", self.cache or not self.host_bytes, "0 without a cache"),
             ("max_batch", self.max_batch > 0, "over 0"),
             ("token_budget", self.token_budget > 0, "over 0"),
             ("draft", self.draft in DRAFTS or self.draft.isdecimal(), "auto, off or a number"),
@@ -97,6 +100,16 @@ def pool_slots(
     if options.pool_bytes is not None:
         return max(1, options.pool_bytes // slot_bytes)
     return max(1, min(free_bytes() // 4 // slot_bytes, options.max_batch * context))
+
+
+def host_slots(options: RadixOptions, slot_bytes: int) -> int:
+    """Slots of the host tier. Raises BackendError where its bytes do not hold one."""
+    if options.host_bytes < slot_bytes:
+        raise BackendError(
+            f"host_bytes={options.host_bytes} is not enough for one token of {slot_bytes} bytes.",
+            hint="Give more, or 0 for no host tier.",
+        )
+    return options.host_bytes // slot_bytes
 
 
 def free_host_bytes() -> int:

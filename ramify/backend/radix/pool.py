@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ramify.backend.radix.slots import IntArray
+
 
 class KVPool:
     """Keys and values `[slots, heads, size]` per layer; layers may differ in shape.
@@ -15,9 +17,11 @@ class KVPool:
     slot that was not written.
     """
 
-    def __init__(self, slots: int, device: torch.device) -> None:
+    def __init__(self, slots: int, device: torch.device, *, pinned: bool = False) -> None:
+        """`pinned` memory of the host is copied to and from a GPU faster."""
         self.slots = slots
         self.device = device
+        self._pinned = pinned
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def write(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +43,17 @@ class KVPool:
         return held
 
     def _empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        return torch.empty((self.slots, *shape), dtype=dtype, device=self.device)
+        size = (self.slots, *shape)
+        return torch.empty(size, dtype=dtype, device=self.device, pin_memory=self._pinned)
+
+    @torch.inference_mode()
+    def copy_to(self, other: KVPool, slots: IntArray, to: IntArray) -> None:
+        """Copy the KV of these slots into those of another pool; done when it returns."""
+        here = torch.from_numpy(slots).to(self.device)
+        there = torch.from_numpy(to).to(other.device)
+        for layer, (keys, values) in self._layers.items():
+            key, value = keys[here].to(other.device), values[here].to(other.device)
+            other.write(layer, there, key, value)
 
     @property
     def slot_bytes(self) -> int:

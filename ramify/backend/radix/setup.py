@@ -22,12 +22,13 @@ from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
 from ramify.backend.radix.fused import FusedBody, can_fuse
 from ramify.backend.radix.hf_body import ATTENTION, HFBody, register_attention
+from ramify.backend.radix.host import HostTier
 from ramify.backend.radix.int8 import quantize_modules, weight_bytes
 from ramify.backend.radix.loading import find_folder, load_model
 from ramify.backend.radix.model import Body, LanguageModel
 from ramify.backend.radix.native.body import NativeBody, can_run
 from ramify.backend.radix.native.build import try_library
-from ramify.backend.radix.options import RadixOptions, pool_slots
+from ramify.backend.radix.options import RadixOptions, host_slots, pool_slots
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope
 from ramify.backend.radix.scheduler import Scheduler
@@ -80,11 +81,14 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     slots = pool_slots(
         options, slot_bytes=slot_bytes, context=context, free_bytes=partial(free_bytes, device)
     )
+    pool, cache = KVPool(slots, device), Cache(slots, shared=options.cache)
+    if options.host_bytes:
+        cache.attach(host_tier(pool, host_slots(options, slot_bytes)))
     scheduler = Scheduler(
-        Cache(slots, shared=options.cache),
+        cache,
         max_batch=options.max_batch, budget=options.token_budget, patience=options.patience,
     )  # fmt: skip
-    language = LanguageModel(body, KVPool(slots, device), context=context, rope=rope)
+    language = LanguageModel(body, pool, context=context, rope=rope)
     engine = Engine(language, scheduler, _drafter(options, folder, slots))
     return Parts(name, folder, context, slots, held, width, engine, profile, no_blocks, prepare)
 
@@ -96,7 +100,8 @@ def _drafter(options: RadixOptions, folder: Path, slots: int) -> Drafter | None:
     if options.draft_model is None:
         return Drafter(policy)
     small = replace(
-        options, draft="off", draft_model=None, pool_tokens=slots, pool_bytes=None, name=None
+        options, draft="off", draft_model=None, pool_tokens=slots, pool_bytes=None, host_bytes=0,
+        name=None,
     )
     parts = assemble(options.draft_model, small)
     names = [HFTokenizer.load(one).name for one in (folder, parts.folder)]
@@ -107,6 +112,16 @@ def _drafter(options: RadixOptions, folder: Path, slots: int) -> Drafter | None:
             hint="Drafts are token ids: both models must mean the same by them.",
         )
     return Drafter(policy, DraftModel(parts.engine))
+
+
+def host_tier(pool: KVPool, slots: int) -> HostTier:
+    """So many slots in host memory for what is evicted from a pool; pinned where a GPU copies."""
+    host = KVPool(slots, torch.device("cpu"), pinned=pool.device.type == "cuda")
+    return HostTier(
+        slots,
+        out=lambda these, those: pool.copy_to(host, these, those),
+        back=lambda these, those: host.copy_to(pool, these, those),
+    )
 
 
 def _rope(model: Any, body: Body, context: int, device: torch.device) -> tuple[Rope | None, str]:

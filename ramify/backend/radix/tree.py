@@ -7,12 +7,13 @@ SGLang's (arXiv:2312.07104). Nothing here runs per token in Python, and nothing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from ramify.backend.radix.check_nodes import check_nodes
 from ramify.backend.radix.eviction import HeapOrder, Order, evictable, least_recently_used
-from ramify.backend.radix.node import Node, common_length
+from ramify.backend.radix.node import Node, common_length, path_of
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 
 
@@ -29,6 +30,7 @@ class RadixTree:
         self.total = 0  # tokens in the tree
         self.locked = 0  # tokens on the path of some sequence
         self.evicted = 0  # tokens evicted so far
+        self.spill: Callable[[Node], None] | None = None  # told of a node before its end is evicted
 
     @property
     def evictable(self) -> int:
@@ -113,12 +115,7 @@ class RadixTree:
 
     def path_slots(self, leaf: Node) -> IntArray:
         """The slots of all tokens from the root to the end of a node."""
-        parts = []
-        node: Node | None = leaf
-        while node is not None:
-            parts.append(node.slots)
-            node = node.parent
-        return np.concatenate(parts[::-1])
+        return np.concatenate([node.slots for node in path_of(leaf)])
 
     def pending(self, leaf: Node) -> list[Node]:
         """The nodes of the path that are not computed yet, in order."""
@@ -175,6 +172,8 @@ class RadixTree:
                 drop = min(drop, (node.stop - 1) % grain + 1)
             parent = node.parent
             assert parent is not None
+            if self.spill is not None:
+                self.spill(node)
             self._trim(node, len(node.tokens) - drop)
             self._queue(node if len(node.tokens) else parent)
             freed += drop
@@ -182,8 +181,12 @@ class RadixTree:
         return freed
 
     def clear(self) -> int:
-        """Evict everything that no sequence uses; returns the number of tokens."""
-        return self.evict(self.evictable)
+        """Drop everything that no sequence uses; returns the number of tokens."""
+        spill, self.spill = self.spill, None
+        try:
+            return self.evict(self.evictable)
+        finally:
+            self.spill = spill
 
     def _walk(self, salt: str, tokens: IntArray, start: int = 0) -> tuple[Node, int, int]:
         """Longest match: (node, matched tokens, matched tokens inside the node if it is cut)."""
@@ -255,43 +258,5 @@ class RadixTree:
 
         `leaves` are the nodes that the sequences hold locked, one per sequence.
         """
-        refs: dict[int, int] = {}
-        for leaf in leaves:
-            node: Node | None = leaf
-            while node is not None:
-                refs[id(node)] = refs.get(id(node), 0) + 1
-                node = node.parent
-        queued = {id(node) for node in self._order}
-        total = locked = nodes = 0
-        slots: list[IntArray] = [NO_SLOTS]
-        todo = list(self._roots.values())
-        while todo:
-            node = todo.pop()
-            assert node.refs == refs.pop(id(node), 0), "references are not the sequences' paths"
-            if node.parent is None:
-                assert node.refs or node.children, "an unused root was kept"
-            else:
-                _check_node(node)
-                assert node.refs or node.children or id(node) in queued, "a leaf is never evicted"
-                nodes += 1
-                total += len(node.tokens)
-                locked += len(node.tokens) if node.refs else 0
-                slots.append(node.slots)
-            for first, child in node.children.items():
-                assert first == child.tokens[0] and child.parent is node
-                todo.append(child)
-        assert not refs, "a sequence holds a node that is not in the tree"
-        assert (self.nodes, self.total, self.locked) == (nodes, total, locked)
-        held = np.concatenate(slots)
-        assert len(np.unique(held)) == len(held), "a slot is in the tree twice"
-
-
-def _check_node(node: Node) -> None:
-    parent = node.parent
-    assert parent is not None
-    assert len(node.tokens) == len(node.slots) > 0
-    assert node.start == parent.stop and node.salt == parent.salt
-    assert 0 <= node.computed <= len(node.tokens)
-    assert parent.ready or node.computed == 0, "KV was computed before its prefix"
-    assert parent.refs >= node.refs
-    assert node.ready or node.refs, "nobody computes a node that is not ready"
+        found = check_nodes(self._roots.values(), self._order, leaves)
+        assert found == (self.nodes, self.total, self.locked), "the counters are wrong"

@@ -24,6 +24,7 @@ from ramify.backend.radix.native.body import NativeBody
 from ramify.backend.radix.native.build import NoLibraryError, library
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.scheduler import Scheduler
+from ramify.backend.radix.setup import host_tier
 from ramify.backend.radix.vectors import VectorKeys
 from ramify.backend.stream import TextStream
 from ramify.ir.sampling import Sampling
@@ -108,15 +109,19 @@ def engine_for(
     slots: int = 2000,
     *,
     cache: bool = True,
+    host: int = 0,
     pays: int = 16,
     fused: Fused = False,
     draft: int = 0,
     **options: Any,
 ) -> Engine:
     """An engine over a family's tiny model; `pays` is small so that sharing is exercised. `draft`:
-    so many tokens are guessed wherever something speaks for them."""
-    scheduler = Scheduler(Cache(slots, shared=cache), **options)
-    model = LanguageModel(body(family, fused=fused), KVPool(slots, CPU), context=512, pays=pays)
+    so many tokens are guessed wherever something speaks for them; `host`: slots of a host tier."""
+    pool, kept = KVPool(slots, CPU), Cache(slots, shared=cache)
+    if host:
+        kept.attach(host_tier(pool, host))
+    scheduler = Scheduler(kept, **options)
+    model = LanguageModel(body(family, fused=fused), pool, context=512, pays=pays)
     return Engine(model, scheduler, Drafter(DraftPolicy(fixed=draft)) if draft else None)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ramify.backend.contract import BlockSpan
 from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.host import HostTier
 from ramify.backend.radix.sequence import Sequence
 
 SLOTS = 60
@@ -28,12 +31,24 @@ class CacheMachine(RuleBasedStateMachine):
     and a sequence must always find its own text in its slots."""
 
     shared = True
+    host = 0  # slots of a host tier
 
     def __init__(self) -> None:
         super().__init__()
         self.cache = Cache(SLOTS, shared=self.shared)
         self.running: list[Sequence] = []
         self.kv: dict[int, tuple[str, bytes]] = {}
+        self.host_kv: dict[int, tuple[str, bytes]] = {}
+        if self.host:
+            out, back = self.copy(self.kv, self.host_kv), self.copy(self.host_kv, self.kv)
+            self.cache.attach(HostTier(self.host, out=out, back=back))
+
+    @staticmethod
+    def copy(here: dict[int, Any], there: dict[int, Any]) -> Callable[[Any, Any], None]:
+        def move(slots: Any, to: Any) -> None:
+            there.update({t: here[s] for s, t in zip(slots.tolist(), to.tolist(), strict=True)})
+
+        return move
 
     def text(self, sequence: Sequence, at: int) -> tuple[str, bytes]:
         """What the KV of a position depends on: the salt and all tokens up to it; behind blocks
@@ -140,6 +155,12 @@ class CacheMachine(RuleBasedStateMachine):
         evictable = self.cache.tree.evictable
         assert self.cache.tree.evict(n) == min(n, evictable)
 
+    @rule()
+    def clear(self) -> None:
+        self.cache.clear()
+        assert self.cache.tree.evictable == 0
+        assert self.cache.host is None or self.cache.host.slots.used == 0
+
     @invariant()
     def all_is_well(self) -> None:
         self.cache.check(self.running)
@@ -155,8 +176,9 @@ class CacheMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for sequence in self.running:
             self.cache.retire(sequence)
-        self.cache.tree.clear()
+        self.cache.clear()
         assert self.cache.slots.used == 0
+        assert self.cache.host is None or self.cache.host.slots.used == 0
         self.cache.check([])
 
 
@@ -164,9 +186,16 @@ class NaiveMachine(CacheMachine):
     shared = False
 
 
+class HostMachine(CacheMachine):
+    host = 50
+
+
+
 TestRadix = CacheMachine.TestCase
 TestRadix.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestNaive = NaiveMachine.TestCase
+TestHost = HostMachine.TestCase
+TestHost.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestNaive.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
 
