@@ -22,8 +22,9 @@ from ramify.backend.contract import (
     Usage,
 )
 from ramify.backend.hf_tokenizer import HFTokenizer
+from ramify.backend.radix import saved
 from ramify.backend.radix.grammar import GrammarCompiler
-from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
+from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming, token_array
 from ramify.backend.radix.metrics import Snapshot
 from ramify.backend.radix.options import RadixOptions
 from ramify.backend.radix.sampler import Matcher
@@ -81,6 +82,7 @@ class RadixBackend:
         self._grammars = GrammarCompiler(tokenizer, self.renderer.end_ids)
         self._demand = parts.engine.scheduler.cache.demand
         self._seeds = itertools.count(options.seed * 1_000_003 + 1)
+        self._identity = parts.identity
         self._worker = Worker(parts.engine, self.name, parts.prepare)
         self._finalizer = weakref.finalize(self, _stop, self._worker)
 
@@ -155,6 +157,45 @@ class RadixBackend:
         assert isinstance(found, Usage)
         return found
 
+    async def save(self, prompt: TokenPrompt, path: str | Path, *, salt: str = "") -> Usage:
+        """Write the KV of a prompt to a file, computing what is not known of it. `load` reads it
+        in a later process, which then starts warm. Only text can be saved, no blocks or vectors.
+
+        Raises BackendError where the prompt cannot be saved or the file not be written.
+        """
+        if prompt.blocks or prompt.vectors:
+            raise BackendError("only text can be saved: this prompt has blocks or vectors.")
+        self._check_keeps()
+        usage = await self.prefill(prompt, salt=salt)
+        tokens = token_array(prompt.ids)
+        read = self._worker.call(lambda engine: engine.kept(salt, tokens))
+        layers = await asyncio.wrap_future(read)
+        if layers is None:
+            raise BackendError(
+                f"the pool of {self.name!r} is too busy to keep {len(tokens)} tokens.",
+                hint="Save while fewer requests run, or open it with a larger pool_tokens.",
+            )
+        await asyncio.to_thread(saved.write, Path(path), tokens, layers, self._identity)
+        return usage
+
+    async def load(self, path: str | Path, *, salt: str = "") -> TokenPrompt:
+        """Read what `save` wrote into the cache; returns the prompt that is warm now.
+
+        Raises BackendError for a file that is not whole or was made with another model, dtype or
+        format, PoolTooSmallError where it has no room.
+        """
+        self._check_keeps()
+        tokens, layers = await asyncio.to_thread(saved.read, Path(path), self._identity)
+        self._check_pool(len(tokens), "")
+        fill = self._worker.call(lambda engine: engine.adopt(salt, tokens, layers))
+        if not await asyncio.wrap_future(fill):
+            raise PoolTooSmallError(
+                f"{len(tokens)} saved tokens find no room now among the {self.slots} slots of "
+                f"{self.name!r}.",
+                hint="Load them before other requests run, or open it with a larger pool_tokens.",
+            )
+        return TokenPrompt(tuple(tokens.tolist()))
+
     def profile(self) -> Profile:
         return self._profile
 
@@ -227,6 +268,10 @@ class RadixBackend:
         if prompt.blocks:
             sequences = (*job.live, *job.later)
             self._check_pool(max(map(self._demand, sequences), default=0), job.label)
+
+    def _check_keeps(self) -> None:
+        if not self._options.cache:
+            raise BackendError(f"{self.name!r} was opened with cache=False: it keeps nothing.")
 
     def _check_pool(self, tokens: int, label: str) -> None:
         if tokens > self.slots:

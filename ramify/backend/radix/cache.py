@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from ramify.backend.radix.node import Node, common_length, path_of
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
+from ramify.backend.radix.worth import WorthOrder
 
 TAIL_RUN = 32  # slots that a tail grows by: keeps an answer in few runs, wastes at most 31
 
@@ -29,7 +30,7 @@ class Tree(Protocol):
     def evictable(self) -> int: ...
     def lookup(self, salt: str, tokens: IntArray) -> int: ...
     def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node: ...
-    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]: ...
+    def admitted(self, leaf: Node, tokens: IntArray) -> list[tuple[int, int]]: ...
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
     ) -> Node: ...
@@ -48,6 +49,7 @@ class Cache:
 
     def __init__(self, capacity: int, *, shared: bool = True, order: Order | None = None) -> None:
         self.slots = SlotAllocator(capacity)
+        order = WorthOrder(capacity) if order is None else order
         self.tree: Tree = RadixTree(self.slots, order) if shared else NaiveTree(self.slots)
         self._shared = shared
         self.host: HostTier | None = None
@@ -110,6 +112,10 @@ class Cache:
             self._enter(path, leaf, spare if path is sequence else 0)
         return True
 
+    def known(self, sequence: Sequence) -> int:
+        """How many tokens of a sequence are in the tree, computed or about to be."""
+        return self.tree.lookup(sequence.root, sequence.keys)
+
     def demand(self, sequence: Sequence) -> int:
         """The slots that a sequence takes at its longest, where nothing of it is known."""
         paths = sequence.paths
@@ -129,19 +135,20 @@ class Cache:
         known, base = leaf.stop, path.base
         own = self.tree.path_slots(leaf)
         slots = self._take(path.length - known + spare, own)
-        before, uses = self.tree.admitted(leaf, path.keys)
+        runs = self.tree.admitted(leaf, path.keys)
         back = known
         if self.host is not None and leaf.ready:
             back += self.host.load(path.root, base, path.keys, known - base, slots)
             self.hits += back - known
-        cut = min(max(base + before, back), path.sharable)
         # What was here once, and was evicted, has been used more often than the rest.
-        parts = ((known, back, uses), (back, cut, uses), (cut, path.sharable, 1))
-        for start, stop, times in parts:
-            if stop > start:
-                new, there = slots[start - known : stop - known], stop == back
-                keys = path.tokens[start:stop].copy()
-                leaf = self.tree.extend(leaf, keys, new, ready=there, uses=times)
+        at = known
+        for stop, uses in (*((base + end, uses) for end, uses in runs), (path.sharable, 1)):
+            for end in (min(stop, back), min(stop, path.sharable)):
+                if end > at:
+                    new = slots[at - known : end - known]
+                    keys = path.tokens[at:end].copy()
+                    leaf = self.tree.extend(leaf, keys, new, ready=end <= back, uses=uses)
+                    at = end
         path.slots = np.empty(path.limit, np.int64)
         for run in path.runs:
             end = run.at + run.stop - run.start
@@ -150,6 +157,34 @@ class Cache:
         path.slots[base : path.held] = np.concatenate((own, slots))
         path.leaf = leaf
         path.shared = path.done = path.sharable
+
+    def kept(self, salt: str, tokens: IntArray) -> IntArray | None:
+        """The slots of tokens that are all computed and in the tree; None where some are not."""
+        leaf = self.tree.lock(salt, tokens)
+        slots = self.tree.path_slots(leaf) if leaf.ready else NO_SLOTS
+        self.tree.release(leaf)
+        return slots if len(slots) == len(tokens) else None
+
+    def adopt(self, salt: str, tokens: IntArray, fill: Callable[[IntArray, int], None]) -> bool:
+        """Put tokens into the tree whose KV comes from elsewhere: `fill` writes it into the slots
+        it is given, for the tokens from a number on. False, with nothing changed, where there is
+        no room now, or another sequence is just computing them."""
+        leaf = self.tree.lock(salt, tokens)
+        known = leaf.stop
+        try:
+            if not leaf.ready or self.available < len(tokens) - known:
+                return False
+            if known < len(tokens):
+                slots = self._take(len(tokens) - known, self.tree.path_slots(leaf))
+                try:
+                    fill(slots, known)
+                except BaseException:
+                    self.slots.give(slots)
+                    raise
+                leaf = self.tree.extend(leaf, tokens[known:], slots, ready=True)
+            return True
+        finally:
+            self.tree.release(leaf)
 
     def grow(self, sequence: Sequence, more: int = 0) -> bool:
         """Make sure that every known token has a slot, and `more` behind them; False where there

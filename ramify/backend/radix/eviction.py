@@ -20,6 +20,7 @@ class Order(Protocol):
     """The unused leaves, and who of them goes first."""
 
     grain: int | None  # evict at most up to the next multiple of so many positions at a time
+    visit: int  # uses that are not farther apart on the tree's clock count as one
 
     def push(self, node: Node) -> None:
         """A node has become an unused leaf, or is one still after its end was evicted."""
@@ -29,9 +30,9 @@ class Order(Protocol):
         """Take out the leaf to evict next; `now` is the tree's clock. None: there is none."""
         ...
 
-    def seen(self, salt: str, tokens: IntArray, now: int) -> tuple[int, int]:
-        """A sequence with these tokens was admitted. Returns how many of the leading ones came
-        before, in the tree or not, and how often they have come now."""
+    def seen(self, salt: str, tokens: IntArray, now: int) -> list[tuple[int, int]]:
+        """A sequence with these tokens was admitted. Returns the runs of the leading ones that came
+        before, in the tree or not: where each ends, and how often it has come now."""
         ...
 
     def __iter__(self) -> Iterator[Node]:
@@ -50,6 +51,7 @@ class HeapOrder:
 
     def __init__(self, value: Value, *, grain: int | None = None) -> None:
         self.grain = grain
+        self.visit = 0
         self._value = value
         self._heap: list[tuple[float, int, Node]] = []  # value, number of the entry, node
         self._entries = 0
@@ -77,8 +79,8 @@ class HeapOrder:
     def popped(self, value: float) -> None:
         """A leaf of this value is evicted."""
 
-    def seen(self, salt: str, tokens: IntArray, now: int) -> tuple[int, int]:
-        return 0, 1
+    def seen(self, salt: str, tokens: IntArray, now: int) -> list[tuple[int, int]]:
+        return []
 
     def __iter__(self) -> Iterator[Node]:
         return (entry[-1] for entry in self._heap if _valid(entry))

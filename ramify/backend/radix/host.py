@@ -12,6 +12,7 @@ from collections.abc import Callable
 from ramify.backend.radix.eviction import Order
 from ramify.backend.radix.slots import IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
+from ramify.backend.radix.worth import WorthOrder
 
 Copy = Callable[[IntArray, IntArray], None]  # from these slots into those
 
@@ -24,7 +25,7 @@ class HostTier:
         self, capacity: int, *, out: Copy, back: Copy, order: Order | None = None
     ) -> None:
         self.slots = SlotAllocator(capacity)
-        self.tree = RadixTree(self.slots, order)
+        self.tree = RadixTree(self.slots, WorthOrder(capacity) if order is None else order)
         self.stored = 0  # tokens copied out so far
         self.loaded = 0  # tokens copied back so far
         self._out = out

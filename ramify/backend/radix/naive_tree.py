@@ -40,9 +40,9 @@ class NaiveTree:
         self._paths[id(root)] = root
         return root
 
-    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]:
+    def admitted(self, leaf: Node, tokens: IntArray) -> list[tuple[int, int]]:
         """It remembers nothing."""
-        return 0, 1
+        return []
 
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1

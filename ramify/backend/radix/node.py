@@ -22,7 +22,7 @@ class Node:
     computed: int = 0  # tokens whose KV is there; the rest is being computed
     refs: int = 0  # sequences whose path goes through this node
     last_use: int = 0  # on the tree's clock
-    uses: int = 1  # how often its tokens came while no other sequence had them
+    uses: int = 1  # how often its tokens came, siblings and quick successors not counted
     queued: int = 0  # number of its entry in the order of eviction; 0: it has none
     children: dict[int, Node] = field(default_factory=dict)
 

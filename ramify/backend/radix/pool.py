@@ -47,6 +47,27 @@ class KVPool:
         return torch.empty(size, dtype=dtype, device=self.device, pin_memory=self._pinned)
 
     @torch.inference_mode()
+    def read(self, slots: IntArray) -> list[tuple[Tensor, Tensor]]:
+        """Copies of the keys and values `[T, heads, size]` of these slots, on the host."""
+        here = torch.from_numpy(slots).to(self.device)
+        pairs = (self._layers[layer] for layer in sorted(self._layers))
+        return [(keys[here].cpu(), values[here].cpu()) for keys, values in pairs]
+
+    @torch.inference_mode()
+    def fill(self, slots: IntArray, layers: list[tuple[Tensor, Tensor]]) -> None:
+        """Write what `read` gave, of these slots or of others.
+
+        Raises ValueError where it does not fit the layers that are here.
+        """
+        there = torch.from_numpy(slots).to(self.device)
+        for layer, (key, value) in enumerate(layers):
+            held = self.layer(layer, key.shape[1:], value.shape[1:], key.dtype)
+            for own, new in zip(held, (key, value), strict=True):
+                if own.dtype != new.dtype or own.shape[1:] != new.shape[1:]:
+                    raise ValueError(f"layer {layer} is {own.dtype} {list(own.shape[1:])}")
+            self.write(layer, there, key.to(self.device), value.to(self.device))
+
+    @torch.inference_mode()
     def copy_to(self, other: KVPool, slots: IntArray, to: IntArray) -> None:
         """Copy the KV of these slots into those of another pool; done when it returns."""
         here = torch.from_numpy(slots).to(self.device)

@@ -18,6 +18,9 @@ from ramify.backend.radix.waiting import WaitingQueue
 LOGITS = 256  # rows of prompts in one step that give logits: each is as wide as the vocabulary
 
 
+_LOOK = 8  # sequences of equal priority among which a longer known prefix goes first
+
+
 @dataclass(slots=True)
 class Chunk:
     """Positions `start..stop-1` of a sequence, computed in this step."""
@@ -88,7 +91,7 @@ class Scheduler:
 
     def _admit(self) -> None:
         while len(self.running) < self.max_batch:
-            sequence = self.waiting.best(self.step)
+            sequence = self._next()
             if sequence is None:
                 return
             # Room for those who are here to go on for a while: who comes in must not push out.
@@ -97,6 +100,15 @@ class Scheduler:
                 return  # nobody overtakes: memory drains until the best one fits
             self.waiting.remove(sequence)
             self.running.append(sequence)
+
+    def _next(self) -> Sequence | None:
+        """Who is admitted next. Where something must be evicted for it, the one of equal priority
+        of which most is in the tree goes before, so that this is used and not evicted."""
+        best = self.waiting.best(self.step)
+        if best is None or self.cache.demand(best) <= self.cache.slots.free:
+            return best
+        equals = self.waiting.equals(best, self.step, _LOOK)
+        return max(equals, key=lambda s: (self.cache.known(s), -s.order), default=best)
 
     def _decodes(self) -> tuple[list[Chunk], list[Sequence]]:
         """A row for each sequence whose prompt is computed, with those of its draft behind it, and

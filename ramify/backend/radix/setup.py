@@ -31,6 +31,7 @@ from ramify.backend.radix.native.build import try_library
 from ramify.backend.radix.options import RadixOptions, host_slots, pool_slots
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope
+from ramify.backend.radix.saved import Identity, digest_of
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.radix.self_test import SelfTest
 from ramify.errors import CapabilityError, ModelLoadError
@@ -53,6 +54,7 @@ class Parts:
     engine: Engine
     profile: Profile
     no_blocks: str  # why the model cannot read parallel blocks; empty where it can
+    identity: Identity  # what a saved prefix must have in common with it
     prepare: Callable[[], None]  # to be called in the thread that runs the engine
 
 
@@ -68,7 +70,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
         folder, device=options.device, dtype=options.dtype,
         remote_code=options.remote_code, attention=ATTENTION,
     )  # fmt: skip
-    context = context_of(config)
+    context, dtype = context_of(config), str(model.dtype)
     held = weight_bytes(model, options.quantize)
     profile = Profile(name=name, context=context, max_batch=options.max_batch)
     profile = _first_guess(model, held, profile)
@@ -90,7 +92,10 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     )  # fmt: skip
     language = LanguageModel(body, pool, context=context, rope=rope)
     engine = Engine(language, scheduler, _drafter(options, folder, slots))
-    return Parts(name, folder, context, slots, held, width, engine, profile, no_blocks, prepare)
+    identity = Identity(digest_of(folder), dtype, options.quantize)
+    return Parts(
+        name, folder, context, slots, held, width, engine, profile, no_blocks, identity, prepare
+    )
 
 
 def _drafter(options: RadixOptions, folder: Path, slots: int) -> Drafter | None:

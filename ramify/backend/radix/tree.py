@@ -25,7 +25,7 @@ class RadixTree:
         self._slots = slots
         self._order = HeapOrder(least_recently_used) if order is None else order
         self._roots: dict[str, Node] = {}
-        self._tick = 0  # a clock that goes with every use, and by all tokens of one admitted
+        self._tick = 0  # a clock: goes with every use, and by each token that comes in
         self.nodes = 0
         self.total = 0  # tokens in the tree
         self.locked = 0  # tokens on the path of some sequence
@@ -55,15 +55,16 @@ class RadixTree:
         self._add_ref(node)
         return node
 
-    def admitted(self, leaf: Node, tokens: IntArray) -> tuple[int, int]:
+    def admitted(self, leaf: Node, tokens: IntArray) -> list[tuple[int, int]]:
         """Tell the order of eviction that a sequence with these tokens has come, of which the path
         to `leaf` is locked; see `Order.seen`."""
-        self._tick += len(tokens)
+        runs = self._order.seen(leaf.salt, tokens, self._tick)
         node: Node | None = leaf
         while node is not None:
-            node.uses += node.refs == 1
+            if node.refs == 1 and self._tick - node.last_use >= self._order.visit:
+                node.uses += 1
             node = node.parent
-        return self._order.seen(leaf.salt, tokens, self._tick)
+        return runs
 
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
@@ -85,6 +86,7 @@ class RadixTree:
             self.nodes += 1
         self.total += len(tokens)
         self.locked += len(tokens)
+        self._tick += len(tokens)
         if ready:
             node.computed = len(node.tokens)
         return node
@@ -211,7 +213,6 @@ class RadixTree:
             if node.refs == 0:
                 self.locked += len(node.tokens)
             node.refs += 1
-            node.last_use = self._tick
             node = node.parent
 
     def _split(self, node: Node, at: int) -> Node:

@@ -47,6 +47,20 @@ class WaitingQueue:
             return oldest
         return self._live[self._urgent[0][1]]
 
+    def equals(self, first: Sequence, step: int, count: int) -> list[Sequence]:
+        """Up to `count` of those that may go in place of `first`, the best at this step: of equal
+        priority, by arrival. None may go before one that is overdue."""
+        if self.overdue(first, step):
+            return [first]
+        taken: list[tuple[float, int]] = []
+        while self._urgent and len(taken) < count and -self._urgent[0][0] == first.job.priority:
+            entry = heapq.heappop(self._urgent)
+            if entry[1] in self._live:
+                taken.append(entry)
+        for entry in taken:
+            heapq.heappush(self._urgent, entry)
+        return [self._live[order] for _, order in dict.fromkeys(taken)]
+
     def overdue(self, sequence: Sequence, step: int) -> bool:
         """Whether a sequence has been here for so long that it goes first."""
         return step - sequence.arrived > self._patience

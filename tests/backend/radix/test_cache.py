@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ramify.backend.contract import BlockSpan
 from ramify.backend.radix.cache import Cache
+from ramify.backend.radix.eviction import CostOrder, HeapOrder, Order, least_recently_used
 from ramify.backend.radix.host import HostTier
 from ramify.backend.radix.sequence import Sequence
 
@@ -32,10 +33,12 @@ class CacheMachine(RuleBasedStateMachine):
 
     shared = True
     host = 0  # slots of a host tier
+    order: Callable[[], Order] | None = None  # of eviction; None: the default one
 
     def __init__(self) -> None:
         super().__init__()
-        self.cache = Cache(SLOTS, shared=self.shared)
+        order = type(self).order
+        self.cache = Cache(SLOTS, shared=self.shared, order=order() if order else None)
         self.running: list[Sequence] = []
         self.kv: dict[int, tuple[str, bytes]] = {}
         self.host_kv: dict[int, tuple[str, bytes]] = {}
@@ -186,16 +189,27 @@ class NaiveMachine(CacheMachine):
     shared = False
 
 
+class RecentMachine(CacheMachine):
+    order = staticmethod(lambda: HeapOrder(least_recently_used))
+
+
+class CostMachine(CacheMachine):
+    order = CostOrder
+
+
 class HostMachine(CacheMachine):
     host = 50
 
 
-
 TestRadix = CacheMachine.TestCase
-TestRadix.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestRadix.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
 TestNaive = NaiveMachine.TestCase
+TestRecent = RecentMachine.TestCase
+TestRecent.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestCost = CostMachine.TestCase
+TestCost.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 TestHost = HostMachine.TestCase
-TestHost.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestHost.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
 TestNaive.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
 
 

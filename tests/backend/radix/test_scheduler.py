@@ -147,3 +147,89 @@ def test_the_queue_forgets_who_leaves(again: bool) -> None:
         queue.push(asked[3])
         assert queue.best(0) is asked[3]
     assert queue.best(101) is asked[1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    waves=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(1, 12), st.integers(1, 6)), min_size=1, max_size=40
+    ),
+    patience=st.sampled_from([0, 15, 60]),
+    max_batch=st.integers(1, 3),
+)
+def test_waiting_is_bounded_whoever_comes_later(waves, patience, max_batch) -> None:  # type: ignore[no-untyped-def]
+    """Others arrive for ever, all of them better: of higher priority, of longer known prefixes.
+    Nobody who came later goes first once patience is over, so the wait is at most patience and
+    the longest run of those who are inside."""
+    scheduler = Scheduler(Cache(90), max_batch=max_batch, patience=patience, budget=64)
+    humble = sequence([7] * 30, n=3, priority=-1.0)
+    scheduler.submit(humble)
+    steps = 0
+    while humble.leaf is None:
+        for shape in waves:
+            kind, length, n = shape
+            if len(scheduler.waiting) < 8:
+                scheduler.submit(sequence([kind] * length, n=n, priority=float(kind)))
+        step(scheduler)
+        steps += 1
+        # 12 tokens of prompt are one chunk, 6 decode steps, twice for a preemption
+        assert steps <= patience + 2 + 2 * (1 + 6)
+
+
+def test_where_memory_is_short_the_longer_known_prefix_goes_first_but_not_for_ever() -> None:
+    scheduler = Scheduler(Cache(60), max_batch=1, patience=30)
+    scheduler.submit(sequence(list(range(30)), n=2))
+    drain(scheduler)
+    stranger, friend = sequence(list(range(100, 140)), n=2), sequence([*range(28), 99], n=2)
+    scheduler.submit(stranger)
+    scheduler.submit(friend)
+    assert drain(scheduler) == [friend, stranger]
+    stranger = sequence(list(range(200, 240)), n=2)
+    scheduler.submit(stranger)
+    for i in range(60):
+        scheduler.submit(sequence([*range(28), 100 + i], n=2))
+        if stranger in step(scheduler)[1]:
+            break
+    assert scheduler.step - stranger.arrived <= 40
+
+
+def test_who_cannot_all_fit_runs_one_after_another_without_thrashing() -> None:
+    """Ten answers that each need most of the pool: the best always goes on, so that the work is
+    done in about as many steps as the tokens have, and nobody is thrown out again and again."""
+    scheduler = Scheduler(Cache(80), max_batch=8)
+    asked = [sequence([i], n=70) for i in range(10)]
+    for s in asked:
+        scheduler.submit(s)
+    assert len(drain(scheduler)) == 10
+    assert scheduler.step <= 10 * 75
+    assert scheduler.preempted <= 40
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_the_order_of_arrival_a_common_prefix_is_computed_once(
+    data: st.DataObject,
+) -> None:
+    """Leaders and followers: rows of the tree are its distinct prefixes, however siblings come."""
+    prompts = data.draw(
+        st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=20), min_size=2, max_size=8)
+    )
+    scheduler = Scheduler(Cache(2_000), max_batch=8, budget=data.draw(st.integers(1, 50)))
+    rows, finished = 0, 0
+
+    def go() -> None:
+        nonlocal rows, finished
+        chunks, done = step(scheduler)
+        rows += sum(c.stop - c.start for c in chunks)
+        finished += len(done)
+
+    for prompt in data.draw(st.permutations(prompts)):
+        scheduler.submit(sequence(prompt, n=2))
+        for _ in range(data.draw(st.integers(0, 3))):
+            go()
+    while scheduler.running or len(scheduler.waiting):
+        go()
+    # fewer where what an earlier one decoded is part of a later prompt
+    prefixes = {tuple(p[:i]) for p in prompts for i in range(1, len(p))}
+    assert finished == len(prompts)
+    assert rows <= len(prefixes) + 2 * len(prompts)
