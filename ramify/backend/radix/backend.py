@@ -168,7 +168,7 @@ class RadixBackend:
         self._check_keeps()
         usage = await self.prefill(prompt, salt=salt)
         tokens = token_array(prompt.ids)
-        read = self._worker.call(lambda engine: engine.kept(salt, tokens))
+        read = self._worker.call(lambda engine: saved.kept(engine, salt, tokens))
         layers = await asyncio.wrap_future(read)
         if layers is None:
             raise BackendError(
@@ -187,7 +187,7 @@ class RadixBackend:
         self._check_keeps()
         tokens, layers = await asyncio.to_thread(saved.read, Path(path), self._identity)
         self._check_pool(len(tokens), "")
-        fill = self._worker.call(lambda engine: engine.adopt(salt, tokens, layers))
+        fill = self._worker.call(lambda engine: saved.adopt(engine, salt, tokens, layers))
         if not await asyncio.wrap_future(fill):
             raise PoolTooSmallError(
                 f"{len(tokens)} saved tokens find no room now among the {self.slots} slots of "

@@ -17,7 +17,6 @@ from ramify.backend.radix.model import LanguageModel, Step
 from ramify.backend.radix.sampler import Choice, Row, choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
-from ramify.backend.radix.slots import IntArray
 from ramify.backend.radix.vectors import Inserted
 from ramify.errors import BackendError
 
@@ -89,19 +88,6 @@ class Engine:
             self.metrics.finished += 1
         if not chunks and not warm and self.jobs:
             raise RuntimeError("the scheduler makes no progress: a defect of the engine")
-
-    def kept(self, salt: str, tokens: IntArray) -> list[tuple[Tensor, Tensor]] | None:
-        """The KV of tokens layer by layer, where all of it is in the tree."""
-        slots = self.scheduler.cache.kept(salt, tokens)
-        return None if slots is None else self.model.pool.read(slots)
-
-    def adopt(self, salt: str, tokens: IntArray, layers: list[tuple[Tensor, Tensor]]) -> bool:
-        """Put tokens with their KV into the tree; see `Cache.adopt`."""
-
-        def fill(slots: IntArray, start: int) -> None:
-            self.model.pool.fill(slots, [(key[start:], value[start:]) for key, value in layers])
-
-        return self.scheduler.cache.adopt(salt, tokens, fill)
 
     def snapshot(self) -> Snapshot:
         """The state now."""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.slots import IntArray
 from ramify.errors import BackendError
 
@@ -49,6 +50,21 @@ def digest_of(folder: Path) -> str:
                 file.seek(size * part // 64)
                 digest.update(file.read(_PAGE))
     return digest.hexdigest()
+
+
+def kept(engine: Engine, salt: str, tokens: IntArray) -> Layers | None:
+    """The KV of tokens, where all of it is in the engine's tree."""
+    slots = engine.scheduler.cache.kept(salt, tokens)
+    return None if slots is None else engine.model.pool.read(slots)
+
+
+def adopt(engine: Engine, salt: str, tokens: IntArray, layers: Layers) -> bool:
+    """Put tokens with their KV into the engine's tree; see `Cache.adopt`."""
+
+    def fill(slots: IntArray, start: int) -> None:
+        engine.model.pool.fill(slots, [(key[start:], value[start:]) for key, value in layers])
+
+    return engine.scheduler.cache.adopt(salt, tokens, fill)
 
 
 def write(path: Path, tokens: IntArray, layers: Layers, identity: Identity) -> None:
