@@ -71,7 +71,7 @@ class Soak:
         for parent in rnd.sample(ready, min(12, len(ready))):
             self._fork(parent)
         live = [*scheduler.running, *scheduler.waiting]
-        for sequence in rnd.sample(live, min(len(live), max(12, len(live) - 80))):
+        for sequence in rnd.sample(live, max(0, len(live) - 48)):  # as many as came
             scheduler.remove(sequence, keep=rnd.random() < 0.8)
             self.done["cancels"] += 1
         chunks = scheduler.plan()
