@@ -23,7 +23,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ramify"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-TARGETS = ("demo", "test", "lint", "type", "bench", "bench-quick", "docs", "clean")
+TARGETS = (
+    "demo", "test", "test-vllm", "test-ray", "lint", "type",
+    "bench", "bench-quick", "bench-peers", "docs", "clean",
+)  # fmt: skip
 SKIPPED = {".git", "build", "dist", "node_modules"}
 
 
@@ -127,7 +130,7 @@ def test_ci_runs_what_the_readme_says_and_the_checks() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     steps = re.findall(r"^step make (\S+)$", script.read_text(encoding="utf-8"), re.MULTILINE)
-    assert steps == ["test", "lint", "type", "demo"]
+    assert steps == ["test", "lint", "type", "demo", "test-vllm", "test-ray"]
     subprocess.run(["bash", "-n", str(script)], check=True)
 
 
