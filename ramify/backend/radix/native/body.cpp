@@ -2,6 +2,7 @@
 //
 // Plain C interface, no header of torch: compiled in seconds, good for any version of it. The
 // stream between layers is float in every dtype; weights, KV and the operands of products are T.
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -177,6 +178,8 @@ template <class T> struct Decoder : Body {
         if (int8) gemm8(coded.data, tops.data, M, (const int8_t*)w, K, b0, b1, sink);
         else gemm(a, K, M, (const T*)w, K, b0, b1, sink);
     }
+    std::atomic<int> arrived{0}, phase{0};
+    void meet();
     void work(const StepIn& in, long* next);
     void rotate(const StepIn& in, long layer, long row);
     void attend(const StepIn& in, long layer, long* next, Scratch<T>& mine);

@@ -1,6 +1,21 @@
 // The layers of `Decoder`, as each thread of the team runs them.
 #pragma once
 #include <omp.h>
+#include <sched.h>
+
+// Wait for all threads of the team. OpenMP's own barrier puts threads to sleep as soon as the process
+// has more of them than cores, and waking them costs more than what lies between two barriers.
+template <class T> void Decoder<T>::meet() {
+    const int now = phase.load(std::memory_order_acquire);
+    if (arrived.fetch_add(1, std::memory_order_acq_rel) == omp_get_num_threads() - 1) {
+        arrived.store(0, std::memory_order_relaxed);
+        phase.store(now + 1, std::memory_order_release);
+        return;
+    }
+    for (int spins = 0; phase.load(std::memory_order_acquire) == now; spins++)
+        if (spins > 20000) sched_yield();  // the others may need this core
+        else spin();
+}
 
 // Query and key of a row: normed per head if the model does so, rotated; key and value to the pool.
 template <class T> void Decoder<T>::rotate(const StepIn& in, long layer, long row) {
@@ -40,12 +55,12 @@ void Decoder<T>::attend(const StepIn& in, long layer, long* next, Scratch<T>& mi
         if (i >= (long)tasks.all.size()) break;
         run_task(tasks.all[i], tasks, in.problems, heads, all, mine);
     }
-#pragma omp barrier
+    meet();
     if (!tasks.partials) return;
     long first, last;
     share(in.rows, 1, omp_get_thread_num(), omp_get_num_threads(), first, last);
     for (long r = first; r < last; r++) merge(r, tasks, heads, all);
-#pragma omp barrier
+    meet();
 }
 
 template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
@@ -71,13 +86,13 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
         const Weights& w = layers[l];
         const bool end = l == shape.layers - 1;
         norm(w.before, int8);
-#pragma omp barrier
+    meet();
         Bias<T> plain{qkv.data, width, (const T*)w.qkv_bias};
         share(width / 16, 2, who, of, b0, b1);
         product(int8, normed.data, M, w.qkv, H, b0, b1, plain);
-#pragma omp barrier
+    meet();
         for (long r = r0; r < r1; r++) rotate(in, l, r);
-#pragma omp barrier
+    meet();
         if (end && !in.wanted) break;  // only the KV was asked for
         attend(in, l, next, scratch[who]);
         if (end) {  // go on with the wanted rows alone: they come in order
@@ -91,34 +106,34 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
                         attended.data + in.wanted_rows[i] * q + b0 * 16, (b1 - b0) * 16 * sizeof(T));
             M = in.wanted;
             share(M, 1, who, of, r0, r1);
-#pragma omp barrier
+    meet();
         }
         if (int8) {
             code(attended.data, q, r0, r1);
-#pragma omp barrier
+    meet();
         }
         Onto<T> mixed{stream.data, H, (const T*)w.out_bias};
         share(H / 16, 2, who, of, b0, b1);
         product(int8, attended.data, M, w.out, q, b0, b1, mixed);
-#pragma omp barrier
+    meet();
         norm(w.after, int8);
-#pragma omp barrier
+    meet();
         Gated<T> gated{inner.data, I};
         share(I / 8, 2, who, of, b0, b1);
         product(int8, normed.data, M, w.gate_up, H, b0, b1, gated);
-#pragma omp barrier
+    meet();
         if (int8) {
             code(inner.data, I, r0, r1);
-#pragma omp barrier
+    meet();
         }
         Onto<T> onto{stream.data, H, nullptr};
         share(H / 16, 2, who, of, b0, b1);
         product(int8, inner.data, M, w.down, I, b0, b1, onto);
-#pragma omp barrier
+    meet();
     }
     if (in.wanted) {
         norm(rest.norm, shape.int8 == 2);
-#pragma omp barrier
+    meet();
         Edge logits{in.logits, shape.vocab};
         share((shape.vocab + 15) / 16, 2, who, of, b0, b1);
         product(shape.int8 == 2, normed.data, M, rest.head, H, b0, b1, logits);

@@ -13,6 +13,12 @@ typedef int32_t vi __attribute__((vector_size(64)));
 typedef uint32_t vu __attribute__((vector_size(64)));
 typedef uint16_t vh __attribute__((vector_size(32)));
 
+static inline void spin() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 struct bf16 {
     uint16_t bits;
 };
