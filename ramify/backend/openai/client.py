@@ -107,7 +107,7 @@ class Client:
         url = self.url(path)
         client = self._open()
         try:
-            async with asyncio.timeout(tries.left(self._options.total_s)):
+            async with asyncio.timeout(tries.left(self._options.first_s)):
                 answer = await client.post(url, json=body)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise transport_error(error, url, "answer", tries.label) from error
@@ -143,6 +143,8 @@ class Client:
                         event = await anext(found, None)
                     if event is None:
                         return
+                    if event.get("error"):  # after a status of 200, which was sent before it
+                        raise _told(event, url, tries.label)
                     yield event
                     limit, stage = options.gap_s, "go on with its answer"
         except BrokenEventError as error:
@@ -172,6 +174,16 @@ class Client:
             await client.aclose()
         elif loop.is_running():
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.aclose(), loop))
+
+
+def _told(event: Body, url: str, label: str) -> BackendError:
+    """The error that a server tells inside of a stream."""
+    error = event["error"] if isinstance(event["error"], dict) else {}
+    code = error.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    if error.get("type") == "BadRequestError":
+        status = 400
+    return status_error(status, json.dumps(event).encode(), url, label)
 
 
 def _object(content: bytes, url: str, label: str) -> Body:

@@ -33,7 +33,7 @@ class OpenAIOptions:
     context: int = 0  # tokens; 0: what the server says, else 8192
     connections: int = 256  # requests at once; more wait here, most urgent first
     connect_s: float = 10.0
-    first_s: float = 300.0  # to the first byte of an answer, waiting inside the server included
+    first_s: float = 300.0  # to the first byte of an answer (all of one that is not streamed)
     gap_s: float = 60.0  # between two pieces of a streamed answer
     total_s: float = 600.0  # for one request with all its retries; not for waiting here
     tries: int = 5  # of one request, where another try is safe

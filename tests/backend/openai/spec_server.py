@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from ramify.backend.mirror import Mirror
 
-Fault = Literal["429", "500", "close", "malformed", "stall", "cut"]
+Fault = Literal["429", "500", "close", "malformed", "stall", "cut", "refuse"]
 Faults = Callable[[int], Fault | None]
 OWNERS = {"llamacpp": "llamacpp", "openai": "system"}
 WORDS = [
@@ -212,6 +212,14 @@ class SpecServer:
             return True
         if fault == "stall":
             await asyncio.sleep(3600)
+        if not body.get("stream") and fault == "close":
+            writer.transport.abort()
+            return False
+        if not body.get("stream") and fault in ("cut", "refuse"):
+            said = {"error": {"message": "Grammar error: bad"}}
+            status, found = (400, said) if fault == "refuse" else (200, b'{"choices": [')
+            self._json(writer, status, found)
+            return True
         self.live += 1
         self.most = max(self.most, self.live)
         try:
@@ -400,6 +408,9 @@ class SpecServer:
         writer.write(b"transfer-encoding: chunked\r\n\r\n")
         if fault == "cut":  # ends like a whole stream, in the middle
             events = events[: len(events) // 2]
+        if fault == "refuse":  # as vLLM does it: inside of the stream
+            said = {"message": "Grammar error: bad", "type": "BadRequestError", "code": 400}
+            events = [{"error": said}]
         for number, event in enumerate(events):
             if fault == "close" and number == len(events) // 2:
                 await writer.drain()

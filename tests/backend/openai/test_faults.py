@@ -16,6 +16,7 @@ from ramify.backend.openai import OpenAIBackend
 from ramify.backend.openai.failures import retry_after, status_error
 from ramify.errors import (
     BackendError,
+    ConstraintError,
     PromptTooLongError,
     RamifyError,
     RateLimitedError,
@@ -69,6 +70,7 @@ def test_one_in_three_goes_wrong_and_every_row_ends_right(
         ("malformed", ServerFailedError),
         ("cut", ServerFailedError),
         ("stall", ServerTimeoutError),
+        ("refuse", ConstraintError),
     ],
 )
 def test_a_server_that_never_works_gives_named_errors_in_time(
@@ -76,7 +78,8 @@ def test_a_server_that_never_works_gives_named_errors_in_time(
 ) -> None:
     with SpecServer(tokenizer=tokenizer, faults=lambda _: fault).running() as server:
         stages = {"first_s": 0.2} if fault == "stall" else {}
-        found = batch(server, folder, tries=2, **stages)
+        # a leader streams, so what a server tells inside of a stream is met too
+        found = batch(server, folder, tries=2, leader_first=True, **stages)
         assert len(found.failed) == len(ROWS)
         for failure in found.failed.values():
             assert isinstance(failure, error) and "node 'ask/a'" in str(failure)
