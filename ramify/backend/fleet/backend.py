@@ -234,6 +234,8 @@ def _common(all_of: Sequence[Capabilities]) -> Capabilities:
         values = [getattr(one, item.name) for one in all_of]
         if isinstance(values[0], frozenset):
             found[item.name] = frozenset.intersection(*values)
+        elif isinstance(values[0], tuple):  # why something is lacking: one replica is enough
+            found[item.name] = tuple(dict.fromkeys(reason for one in values for reason in one))
         else:
             found[item.name] = all(values)
     return Capabilities(**found)
