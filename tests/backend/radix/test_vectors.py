@@ -58,6 +58,7 @@ def words(seed: int, count: int) -> list[int]:
     return np.random.default_rng(100 + seed).integers(3, VOCAB, count).tolist()
 
 
+@torch.inference_mode()
 def embeds(family: str, asked: TokenPrompt) -> torch.Tensor:
     table = plain(family).get_input_embeddings()
     found = table(torch.tensor([asked.ids])).detach().clone()
