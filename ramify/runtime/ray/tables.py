@@ -1,4 +1,7 @@
-"""Rows from JSONL and Parquet, and results as Parquet, through Ray Data."""
+"""Rows from JSONL and Parquet, and results as Parquet, by Arrow.
+
+Not by Ray Data: its tasks ask for CPUs, and the actors that wait for the rows may hold them all.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from typing import Any
 
 from ramify.errors import ProgramError
 
+_KINDS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 
-def _data() -> Any:
+
+def _arrow(module: str) -> Any:
     try:
-        return importlib.import_module("ray.data")
+        return importlib.import_module(f"pyarrow.{module}")
     except ImportError as error:
-        raise ProgramError("Ray Data is not installed.", hint="pip install 'ramify[ray]'.") from (
-            error
-        )
+        raise ProgramError("Arrow is not installed.", hint="pip install 'ramify[ray]'.") from error
 
 
 def read_rows(path: str) -> Iterator[Mapping[str, Any]]:
@@ -28,15 +31,18 @@ def read_rows(path: str) -> Iterator[Mapping[str, Any]]:
     if "://" not in path and not place.exists():
         raise ProgramError(f"{path!r} does not exist.")
     kind = place.suffix or next((one.suffix for one in sorted(place.glob("*.*"))), "")
-    readers = {".parquet": "read_parquet", ".jsonl": "read_json", ".json": "read_json"}
-    if kind not in readers:
+    if kind not in _KINDS:
         raise ProgramError(f"{path!r} is neither JSONL nor Parquet.", hint="Name it .jsonl.")
-    options = {"lines": True} if kind != ".parquet" else {}
-    found = getattr(_data(), readers[kind])(path, **options)
-    for row in found.iter_rows():
-        yield dict(row)
+    for batch in _arrow("dataset").dataset(path, format=_KINDS[kind]).to_batches():
+        yield from batch.to_pylist()
 
 
 def write_table(lines: Path, folder: Path) -> None:
     """The finished rows of a batch (JSONL) as a folder of Parquet files, in the lines' order."""
-    _data().read_json(str(lines), lines=True).write_parquet(str(folder))
+    dataset = _arrow("dataset")
+    dataset.write_dataset(
+        dataset.dataset(str(lines), format="json"),
+        str(folder),
+        format="parquet",
+        existing_data_behavior="overwrite_or_ignore",
+    )
