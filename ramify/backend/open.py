@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import parse_qsl
 
 from ramify.backend.contract import Backend
@@ -30,7 +31,8 @@ def _radix(path: str, options: Mapping[str, str]) -> Backend:
 def _openai(path: str, options: Mapping[str, str]) -> Backend:
     from ramify.backend.openai import OpenAIBackend
 
-    return OpenAIBackend.open(path, **options)
+    given: dict[str, Any] = dict(options)
+    return OpenAIBackend.open(path, **given)
 
 
 def _vllm(path: str, options: Mapping[str, str]) -> Backend:
