@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,15 @@ def test_two_steps_find_the_second_passage_by_the_first_answer() -> None:
         return case.answer
 
     assert ways.answer(Scripted(script), task, [case]) == [case.answer]
+
+
+def test_plans_and_steps_fit_what_they_are_given() -> None:
+    size = Scripted(None).tokenizer
+    rng = random.Random(5)
+    for _ in range(200):
+        task = forms.some_task(rng, "test")
+        assert len(size.encode(task.plan())) < ways.PLAN_TOKENS
+        assert len(size.encode(task.answer)) < ways.STEP_TOKENS
 
 
 def test_no_plan_is_a_wrong_answer() -> None:
