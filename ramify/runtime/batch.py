@@ -88,7 +88,7 @@ class Batch:
         while window := list(self._rows(islice(numbered, self.options.window))):
             beside = min(len(window), self.options.concurrency) - 1
             for row in window:
-                row.run.beside = beside
+                row.run.load.beside = beside
                 row.work = group.create_task(self._drive(row))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_S):

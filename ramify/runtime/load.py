@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
@@ -27,3 +27,17 @@ def under_way(backend: Backend) -> int:
     """Generations that this process has under way on a backend, of all its runs."""
     found = _under_way.get(backend)
     return found["generate"] if found is not None else 0
+
+
+class Load:
+    """What a run knows of how busy its backends are. It holds no run: a run that its own parts
+    hold would wait for the collector."""
+
+    def __init__(self, backends: Mapping[str, Backend]) -> None:
+        self.beside = 0  # rows of a batch that run at the same time; the batch fills it
+        self._backends = backends
+
+    def __call__(self, model: str) -> int:
+        """Sequences that a model's backend is busy with, or will be at once, beside this run's."""
+        backend = self._backends.get(model)
+        return max(self.beside, under_way(backend)) if backend is not None else 0

@@ -20,7 +20,7 @@ from ramify.planner import Context, Options, Plan, plan, work_keys
 from ramify.runtime.agreement import JoinAgreement
 from ramify.runtime.events import Event, EventKind, Sink
 from ramify.runtime.guard import guarded, upstream_failure
-from ramify.runtime.load import under_way
+from ramify.runtime.load import Load
 from ramify.runtime.outcome import Outcome, Outcomes
 from ramify.runtime.policy import Policy
 from ramify.runtime.shared import SharedWork
@@ -63,7 +63,7 @@ class Run:
         self.plans: list[Plan] = []
         self.begun = time.perf_counter()
         self.error: BaseException | None = None
-        self.beside = 0  # rows of a batch that run at the same time; the batch fills it
+        self.load = Load(backends)
         self.gate: Callable[[], Any] | None = None
         self.notes: list[str] = []  # what somebody should know who looks at the result only
         self.joins: list[JoinAgreement] = []
@@ -262,11 +262,6 @@ class Run:
     def priority(self, node: Node) -> float:
         """Seconds of work that wait for this node."""
         return self._priorities.get(node.id, 0.0)
-
-    def load(self, model: str) -> int:
-        """Sequences that a model's backend is busy with, or will be at once, beside this run's."""
-        backend = self.backends.get(model)
-        return max(self.beside, under_way(backend)) if backend is not None else 0
 
     def now(self) -> float:
         return time.perf_counter() - self.begun

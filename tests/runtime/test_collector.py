@@ -1,6 +1,9 @@
 import gc
+from typing import Any
 
+import ramify as rf
 from ramify.runtime.collector import fewer_collections
+from ramify.runtime.run import Run
 
 
 def test_the_pace_comes_back_when_the_last_user_leaves() -> None:
@@ -24,3 +27,21 @@ def test_a_slower_pace_is_left_alone() -> None:
             assert gc.get_threshold() == own
     finally:
         gc.set_threshold(*before)
+
+
+def test_runs_are_freed_without_a_collection() -> None:
+    @rf.program
+    def one(s: rf.State, word: str) -> Any:
+        s += rf.user(word)
+        s += rf.assistant(rf.gen("a", max_tokens=4))
+        return s["a"]
+
+    backend = rf.FakeBackend()
+    gc.collect()
+    gc.disable()
+    try:
+        found = one.run_batch([{"word": f"word {i}"} for i in range(5)], backend=backend)
+        assert not found.failed
+        assert not [thing for thing in gc.get_objects() if type(thing) is Run]
+    finally:
+        gc.enable()
