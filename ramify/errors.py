@@ -92,7 +92,11 @@ class BackendDiedError(BackendError):
 
 
 class ServerUnreachableError(BackendDiedError):
-    """Nothing answers at a server's address, or it cannot be trusted (TLS), or it hung up."""
+    """Nothing answers at a server's address, or it does not speak TLS, or it hung up."""
+
+
+class ServerUntrustedError(BackendError):
+    """A server's TLS certificate is not signed by anybody known, has expired, or is another's."""
 
 
 class ServerRefusedError(BackendError):

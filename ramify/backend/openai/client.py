@@ -97,7 +97,7 @@ class Client:
                 timeout=httpx.Timeout(None, connect=options.connect_s),
                 limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
                 http2=options.http2,
-                verify=options.verify,
+                verify=options.trust,
                 transport=self._transport,
             )
         return self._client

@@ -20,6 +20,7 @@ from ramify.errors import (
     ServerRefusedError,
     ServerTimeoutError,
     ServerUnreachableError,
+    ServerUntrustedError,
     Where,
 )
 
@@ -41,13 +42,15 @@ def transport_error(error: Exception, url: str, stage: str, label: str = "") -> 
         if isinstance(cause, ssl.SSLError):
             refused = isinstance(cause, ssl.SSLCertVerificationError)
             reason = getattr(cause, "verify_message", "") or cause.reason or str(cause)
+            if refused:
+                return ServerUntrustedError(
+                    f"{url} cannot be trusted: its TLS certificate was refused ({reason}).",
+                    hint="For a certificate of your own name its file: ca_file=FILE.pem.",
+                    where=where,
+                )
             return ServerUnreachableError(
-                f"{url} cannot be trusted: its TLS certificate was refused ({reason})."
-                if refused
-                else f"{url} does not speak TLS ({reason}).",
-                hint="For a certificate of your own set SSL_CERT_FILE."
-                if refused
-                else "Should it be http:// instead of https://?",
+                f"{url} does not speak TLS ({reason}).",
+                hint="Should it be http:// instead of https://?",
                 where=where,
             )
         cause = cause.__cause__ or cause.__context__

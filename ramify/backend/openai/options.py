@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -39,8 +41,9 @@ class OpenAIOptions:
     tries: int = 5  # of one request, where another try is safe
     backoff_s: float = 0.5  # before the second try; doubles, with jitter
     probe: bool = True  # ask the server at the start what it can
-    http2: bool = False
+    http2: bool = False  # over https, where the server speaks it too
     verify: bool = True  # TLS certificates
+    ca_file: str = ""  # PEM: whom to trust besides; "": those whom the machine trusts
     reasoning: bool = False  # True: reasoning content is part of the answer, in <think> marks
     cache_hints: bool = False  # mark the stable beginning for caches that want to be told
     leader_first: bool | None = None  # of requests with a common beginning one goes ahead; None:
@@ -69,6 +72,26 @@ class OpenAIOptions:
             if not ok:
                 value = getattr(self, name)
                 raise BackendError(f"{name}={value!r} is not allowed.", hint=f"It must be {need}.")
+        if self.http2 and importlib.util.find_spec("h2") is None:
+            raise BackendError(
+                "http2=true needs a package that is not installed.",
+                hint="pip install 'httpx[http2]', or leave it out.",
+            )
+
+    @property
+    def trust(self) -> ssl.SSLContext | bool:
+        """Whom to trust, as httpx wants it. Raises BackendError where `ca_file` cannot be read."""
+        if not self.ca_file or not self.verify:
+            return self.verify
+        context = ssl.create_default_context()
+        try:
+            context.load_verify_locations(self.ca_file)
+        except OSError as error:
+            raise BackendError(
+                f"ca_file={self.ca_file!r} cannot be read ({error.strerror or error}).",
+                hint="Name a PEM file with the certificate, or that of its authority.",
+            ) from error
+        return context
 
     @property
     def base(self) -> str:

@@ -44,7 +44,8 @@ class Probe:
         self._http = httpx.Client(
             headers=dict(headers),
             timeout=httpx.Timeout(min(60.0, options.total_s), connect=options.connect_s),
-            verify=options.verify,
+            http2=options.http2,
+            verify=options.trust,
             transport=transport,
         )
 

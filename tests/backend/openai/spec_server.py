@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,7 @@ class SpecServer:
         priorities: bool = True,
         faults: Faults = lambda number: None,
         delay: float = 0.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.kind = kind
         self.tokenizer = tokenizer
@@ -67,6 +69,7 @@ class SpecServer:
         self.priorities = priorities
         self.faults = faults
         self.delay = delay
+        self.tls = tls
         self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.generations = 0
         self.live = 0
@@ -79,7 +82,7 @@ class SpecServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def posts(self, path: str) -> list[dict[str, Any]]:
         return [body for where, body, _ in self.asked if where == path]
@@ -91,7 +94,9 @@ class SpecServer:
 
         async def main() -> None:
             self._stop = asyncio.Event()
-            server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=512)
+            server = await asyncio.start_server(
+                self._serve, "127.0.0.1", 0, backlog=512, ssl=self.tls
+            )
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await self._stop.wait()
