@@ -35,7 +35,7 @@ def declared() -> Mapping[str, Capabilities]:
     """What every backend declares. Priorities of servers depend on how they were started, and
     some capabilities of the embedded engine on the model: the table shows the most there is."""
     from ramify.backend.fake import FakeBackend
-    from ramify.backend.openai.dialect import HOSTED, LLAMACPP, SGLANG, TGI, VLLM
+    from ramify.backend.openai.dialect import HOSTED, LLAMACPP, SGLANG_TOKENS, TGI, VLLM
     from ramify.backend.openai.setup import text_abilities, token_abilities
     from ramify.backend.radix.backend import ABILITIES as RADIX
     from ramify.backend.vllm.backend import ABILITIES as IN_PROCESS
@@ -45,7 +45,7 @@ def declared() -> Mapping[str, Capabilities]:
         "vllm": IN_PROCESS,
         "openai: vLLM": token_abilities(VLLM, priorities=True),
         "openai: llama-server": token_abilities(LLAMACPP, priorities=False),
-        "openai: SGLang": text_abilities(SGLANG),
+        "openai: SGLang": token_abilities(SGLANG_TOKENS, priorities=True),
         "openai: TGI": text_abilities(TGI),
         "openai: hosted": text_abilities(HOSTED),
         "fake": FakeBackend().capabilities,

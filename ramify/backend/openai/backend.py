@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -29,7 +28,7 @@ from ramify.backend.openai.client import Body, Client, Tries
 from ramify.backend.openai.failures import unreadable
 from ramify.backend.openai.options import OpenAIOptions
 from ramify.backend.openai.probe import Server
-from ramify.backend.openai.scoring import score_bodies, scores_of
+from ramify.backend.openai.scoring import Scorer
 from ramify.backend.openai.setup import Parts, assemble
 from ramify.backend.openai.sse import BrokenEventError
 from ramify.backend.resume import DifferentAnswerError, Resumed
@@ -62,6 +61,7 @@ class OpenAIBackend:
         self.why_text = parts.why_text  # why requests do not travel as tokens; "" where they do
         self._options = options
         self._wire = parts.wire
+        self._steps = parts.steps
         self._client = Client(options, transport)
         self._gate = Gate(options.connections)
         mirror = Mirror(parts.server.cache_tokens or 1_000_000)
@@ -98,7 +98,7 @@ class OpenAIBackend:
         if request.salt:
             body[self.server.dialect.salt] = request.salt
         if request.priority and self.capabilities.priorities:
-            body[self.server.dialect.priority] = -min(10**6, math.ceil(request.priority * 1000))
+            body[self.server.dialect.priority] = self.server.dialect.urgency(request.priority)
         body |= self._options.extra_body
         begun = perf_counter()
         if not self._follow:
@@ -179,17 +179,17 @@ class OpenAIBackend:
         if not self.capabilities.scores:
             raise CapabilityError(f"{self.name!r} cannot score continuations.")
         self._check_salt(request.salt, request.label)
-        begun = perf_counter()
-        answers = []
-        for body in score_bodies(self.server.model, request):
+
+        async def ask(path: str, body: Body) -> Body:
             if request.salt:
                 body[self.server.dialect.salt] = request.salt
-            answers.append(await self._post("/completions", body, request.priority, request.label))
+            return await self._post(path, body, request.priority, request.label)
+
+        scorer = Scorer(self.server.model, self._steps, ask)
         try:
-            return scores_of(request, answers, perf_counter() - begun)
+            return await scorer.score(request)
         except BrokenEventError as error:
-            url = self._client.url("/completions")
-            raise unreadable(str(error), url, request.label) from error
+            raise unreadable(str(error), self._client.url(scorer.path), request.label) from error
 
     async def prefill(self, prompt: TokenPrompt, *, salt: str = "") -> Usage:
         """Ask for one token, and forget it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ramify.backend.answer import TokenAnswer, end_tokens, lead_of
-from ramify.backend.contract import Delta, Finish, Request, TokenLogprobs
+from ramify.backend.contract import Delta, Request, TokenLogprobs
+from ramify.backend.openai.choices import Choices
 from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.sse import BrokenEventError
-from ramify.backend.openai.wire import Body, Counts, choices_of, counts_of, finish_of
+from ramify.backend.openai.wire import Body, Counts, counts_of
 from ramify.backend.render import Renderer
 
 
@@ -52,19 +54,13 @@ class TokenReader:
 
     def __init__(self, answers: list[TokenAnswer], prompt: int, logprobs: bool) -> None:
         self._answers = answers
+        self._choices = Choices(len(answers))
         self._prompt = prompt
         self._wants = logprobs
-        self._why: dict[int, Finish] = {}
-        self._counts = Counts()
 
     def take(self, event: Body) -> list[Delta]:
         found = []
-        if event.get("usage"):
-            self._counts = counts_of(event["usage"])
-        for choice in choices_of(event):
-            index = choice.get("index", 0)
-            if not isinstance(index, int) or not 0 <= index < len(self._answers):
-                raise BrokenEventError(f"a choice has the index {index!r}")
+        for index, choice in self._choices.read(event):
             ids = choice.get("token_ids")
             if ids is None:
                 if choice.get("text"):
@@ -74,23 +70,43 @@ class TokenReader:
             delta = self._answers[index].push(ids, logprobs)
             if delta is not None:
                 found.append(delta)
-            why = finish_of(choice.get("finish_reason"))
-            if why is not None:
-                self._why[index] = why
         return found
 
     def end(self, first_s: float, total_s: float) -> list[Delta]:
-        if len(self._why) < len(self._answers):
-            raise BrokenEventError("the answer ends in the middle")
         found = []
-        for index, answer in enumerate(self._answers):
-            alone = len(self._answers) == 1
-            counts = self._counts if index == 0 else Counts(cached=self._prompt)
-            if not alone:  # the server's count of output tokens is of all samples together
-                counts = Counts(counts.prompt, counts.cached)
-            usage = counts.usage(self._prompt, answer.tokens, first_s, total_s)
-            found.append(answer.finish(self._why[index], usage))
+        for index, why in self._choices.ends():
+            answer = self._answers[index]
+            usage = self._choices.usage(index, self._prompt, answer.tokens, first_s, total_s)
+            found.append(answer.finish(why, usage))
         return found
+
+
+class CompletionSteps:
+    """The log-probabilities of chosen tokens behind a prompt (vLLM; see `score_by_steps`)."""
+
+    path = "/completions"
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def send(self, ids: Sequence[int], tokens: Sequence[int]) -> Body:
+        return {
+            "model": self._model,
+            "prompt": list(ids),
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": 1,
+            "logprob_token_ids": list(tokens),
+            "return_tokens_as_token_ids": True,
+        }
+
+    def read(self, answer: Body, tokens: Sequence[int]) -> tuple[dict[int, float], Counts]:
+        try:
+            row = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+            known = {token: float(row[f"token_id:{token}"]) for token in tokens}
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise BrokenEventError(f"a log-probability is missing: {error}") from error
+        return known, counts_of(answer.get("usage"))
 
 
 def logprobs_of(found: Any, ids: list[int]) -> tuple[TokenLogprobs, ...]:

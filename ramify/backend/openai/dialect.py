@@ -7,6 +7,7 @@ chat and completions API.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,9 +35,11 @@ class Dialect:
     wrapped_choices: bool = False  # choices travel as a schema {"answer": ...}
     salt: str = ""
     priority: str = ""
+    urgent_is_high: bool = False  # else the lower number goes first
     go_on: Mapping[str, Any] | None = None
     ids: Mapping[str, Any] | None = None
     scores: bool = False
+    prompt_logprobs: bool = False
     prefix_cache: bool = False
     tool_role: bool = True
 
@@ -63,6 +66,11 @@ class Dialect:
                 )
             body[self.options[name]] = list(value) if isinstance(value, tuple) else value
         return body
+
+    def urgency(self, priority: float) -> int:
+        """The server's number for a priority in seconds."""
+        number = min(10**6, math.ceil(priority * 1000))
+        return number if self.urgent_is_high else -number
 
     def constraint(self, constraint: Constraint | None) -> Body:
         """The fields that enforce a constraint. Raises CapabilityError where there are none."""
@@ -151,6 +159,7 @@ VLLM = Dialect(
     go_on={"continue_final_message": True, "add_generation_prompt": False},
     ids={"return_token_ids": True, "return_tokens_as_token_ids": True},
     scores=True,
+    prompt_logprobs=True,
     prefix_cache=True,
 )
 SGLANG = Dialect(
@@ -163,8 +172,22 @@ SGLANG = Dialect(
     },
     salt="cache_salt",
     priority="priority",
+    urgent_is_high=True,
     go_on={"continue_final_message": True},
-    ids={"return_token_ids": True},
+    prefix_cache=True,
+)
+SGLANG_TOKENS = Dialect(  # of its own /generate
+    name="sglang",
+    options=_VLLM_OPTIONS | {"min_tokens": "min_new_tokens"},
+    constraints={
+        "schema": lambda c: {"json_schema": c.text},
+        "regex": lambda c: {"regex": c.text},
+        "choices": lambda c: {"regex": choices_regex(c)},
+    },
+    salt="cache_salt",
+    priority="priority",
+    urgent_is_high=True,
+    scores=True,
     prefix_cache=True,
 )
 LLAMACPP = Dialect(

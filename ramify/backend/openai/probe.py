@@ -13,9 +13,14 @@ import httpx
 from ramify.backend.openai.dialect import DIALECTS, HOSTED, Dialect
 from ramify.backend.openai.failures import message_of, status_error, transport_error, unreadable
 from ramify.backend.openai.options import OpenAIOptions
+from ramify.backend.openai.sglang import PATH as SGLANG_PATH
+from ramify.backend.openai.sse import BrokenEventError
+from ramify.backend.openai.wire import Steps
 from ramify.errors import BackendError, ServerRefusedError, ServerTooOldError
 
-_OLDEST = {"vllm": (0, 12)}  # where structured_outputs came and guided_* went
+# vllm: where structured_outputs came and guided_* went; sglang: where /generate counts what was
+# cached; tgi: where it speaks this protocol
+_OLDEST = {"vllm": (0, 12), "sglang": (0, 4), "tgi": (2, 0)}
 _PROBE_TEXT = "The probe: 1, 2, 3."
 
 
@@ -29,6 +34,7 @@ class Server:
     context: int = 0  # 0: it does not say
     root: str = ""  # where the server has the model from
     cache_tokens: int = 0  # size of its prefix cache; 0: it does not say
+    priorities: bool = False  # whether it says that it schedules by priority
 
 
 class Probe:
@@ -61,12 +67,16 @@ class Probe:
         entry = self._model(models)
         owner = str(entry.get("owned_by", "")).lower()
         kind = {"llama.cpp": "llamacpp"}.get(owner, owner)
-        version, context, cache = "", _number(entry.get("max_model_len")), 0
+        version, context, cache, queued = "", _number(entry.get("max_model_len")), 0, False
         if kind == "vllm":
             version = str(self._ask("/version").get("version", ""))
             cache = self._cache_tokens()
         elif kind == "sglang":
-            version = str(self._ask("/get_server_info").get("version", ""))
+            about = self._ask("/server_info") or self._ask("/get_server_info")
+            version = str(about.get("version", ""))
+            root = str((self._ask("/model_info") or self._ask("/get_model_info")).get("model_path"))
+            entry = {**entry, "root": root}
+            queued = bool(about.get("enable_priority_scheduling"))
         elif kind == "llamacpp":
             props = self._ask("/props")
             version = str(props.get("build_info", ""))
@@ -83,6 +93,7 @@ class Probe:
             context=context,
             root=str(entry.get("root") or ""),
             cache_tokens=cache,
+            priorities=queued,
         )
 
     def takes_tokens(self, server: Server, tokenizer: Any) -> str:
@@ -100,6 +111,11 @@ class Probe:
             found = self._try("../completion", body)
             counted = found.get("tokens_evaluated")
             wrote = found.get("tokens")
+        elif server.dialect.name == "sglang":
+            once = {"max_new_tokens": 1, "temperature": 0}
+            found = self._try(SGLANG_PATH, {"input_ids": ids, "sampling_params": once})
+            counted = (found.get("meta_info") or {}).get("prompt_tokens")
+            wrote = found.get("output_ids")
         elif server.dialect.ids is not None:
             body = {"model": server.model, "prompt": ids, "max_tokens": 1, "temperature": 0}
             found = self._try("/completions", body | dict(server.dialect.ids))
@@ -122,10 +138,23 @@ class Probe:
 
     def takes_priorities(self, server: Server) -> bool:
         """Whether the server schedules by priority: vLLM refuses them otherwise."""
-        if not server.dialect.priority:
-            return False
+        if server.dialect.name != "vllm" or not server.dialect.priority:
+            return server.priorities
         body = {"model": server.model, "prompt": [1], "max_tokens": 1}
         return "refused" not in self._try("/completions", body | {server.dialect.priority: 1})
+
+    def takes_steps(self, steps: Steps, tokenizer: Any) -> bool:
+        """Whether the server says the log-probabilities of tokens that are named to it; one that
+        is too old leaves the field out without a word."""
+        tokens = list(tokenizer.encode(_PROBE_TEXT))
+        found = self._try(steps.path, steps.send(tokens, tokens[:2]))
+        if "refused" in found:
+            return False
+        try:
+            steps.read(found, tokens[:2])
+        except BrokenEventError:
+            return False
+        return True
 
     def _models(self) -> list[Mapping[str, Any]]:
         url = self._options.base + "/models"

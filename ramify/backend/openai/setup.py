@@ -10,13 +10,14 @@ import httpx
 
 from ramify.backend.chat import ChatFormat
 from ramify.backend.contract import Capabilities
-from ramify.backend.openai.completions import TokenWire
-from ramify.backend.openai.dialect import Dialect
+from ramify.backend.openai.completions import CompletionSteps, TokenWire
+from ramify.backend.openai.dialect import SGLANG_TOKENS, Dialect
 from ramify.backend.openai.llama_server import LlamaWire
 from ramify.backend.openai.options import HOSTED, OpenAIOptions
 from ramify.backend.openai.probe import Probe, Server, guess
+from ramify.backend.openai.sglang import SGLangSteps, SGLangWire
 from ramify.backend.openai.text import TextWire
-from ramify.backend.openai.wire import Wire
+from ramify.backend.openai.wire import Steps, Wire
 from ramify.backend.render import Renderer
 from ramify.backend.word_tokenizer import WordTokenizer
 from ramify.errors import BackendError, CapabilityError, ModelLoadError
@@ -34,6 +35,7 @@ class Parts:
     capabilities: Capabilities
     least_shared: int  # tokens: a shorter common beginning is not worth waiting for
     why_text: str = ""
+    steps: Steps | None = None  # scores behind a cached prompt; None: options as whole prompts
 
 
 def assemble(options: OpenAIOptions, transport: httpx.BaseTransport | None = None) -> Parts:
@@ -57,7 +59,8 @@ def assemble(options: OpenAIOptions, transport: httpx.BaseTransport | None = Non
                     priorities = options.priorities
                     if priorities is None:
                         priorities = probe.takes_priorities(server)
-                    return _tokens(options, server, renderer, priorities=priorities)
+                    steps = _steps(server, probe, renderer)
+                    return _tokens(options, server, renderer, steps, priorities=priorities)
             if options.wire == "tokens":
                 raise CapabilityError(
                     f"requests cannot travel as tokens: {why}.",
@@ -90,23 +93,41 @@ def _renderer(options: OpenAIOptions, server: Server) -> tuple[Renderer | None, 
     return None, why
 
 
+def _steps(server: Server, probe: Probe, renderer: Renderer) -> Steps | None:
+    """How options are scored without computing the prompt again for each."""
+    if server.dialect.name == "sglang":
+        return SGLangSteps()
+    if server.dialect.name == "vllm":
+        steps = CompletionSteps(server.model)
+        return steps if probe.takes_steps(steps, renderer.tokenizer) else None
+    return None
+
+
 def _tokens(
-    options: OpenAIOptions, server: Server, renderer: Renderer, *, priorities: bool
+    options: OpenAIOptions,
+    server: Server,
+    renderer: Renderer,
+    steps: Steps | None,
+    *,
+    priorities: bool,
 ) -> Parts:
     dialect = server.dialect
     context = options.context or server.context or 8192
-    llama = dialect.name == "llamacpp"
-    wire: Wire = (
-        LlamaWire(dialect, renderer, context)
-        if llama
-        else TokenWire(server.model, dialect, renderer, context)
-    )
+    wire: Wire
+    if dialect.name == "llamacpp":
+        wire = LlamaWire(dialect, renderer, context)
+    elif dialect.name == "sglang":
+        wire = SGLangWire(renderer, context)
+        dialect = SGLANG_TOKENS
+    else:
+        wire = TokenWire(server.model, dialect, renderer, context)
     return Parts(
         server=server,
         wire=wire,
         renderer=renderer,
         capabilities=token_abilities(dialect, priorities=priorities),
         least_shared=64,
+        steps=steps,
     )
 
 
@@ -135,16 +156,15 @@ def _text(options: OpenAIOptions, server: Server, *, completions: bool, why: str
 
 def token_abilities(dialect: Dialect, *, priorities: bool) -> Capabilities:
     """What a server can that requests reach as tokens."""
-    llama = dialect.name == "llamacpp"
     return Capabilities(
         prefix_cache=dialect.prefix_cache,
         cached_token_counts=True,
         priorities=priorities,
         constraints=frozenset(dialect.constraints),
         scores=dialect.scores,
-        prompt_logprobs=dialect.scores,
-        logprobs=llama or dialect.name == "vllm",
-        samples=not llama,
+        prompt_logprobs=dialect.prompt_logprobs,
+        logprobs=True,
+        samples=dialect.name == "vllm",
     )
 
 

@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ramify.backend.contract import Delta, Finish, Request
+from ramify.backend.contract import Delta, Request
+from ramify.backend.openai.choices import Choices
 from ramify.backend.openai.conversation import Conversation, for_chat, read_conversation
 from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.sse import BrokenEventError
-from ramify.backend.openai.wire import Body, Counts, choices_of, counts_of, finish_of
+from ramify.backend.openai.wire import Body
 from ramify.backend.word_tokenizer import WordTokenizer
 
 
@@ -80,25 +81,16 @@ class TextReader:
         self._reasoning = reasoning
         self._thinking = [False] * samples
         self._output = [0] * samples
-        self._why: dict[int, Finish] = {}
-        self._counts = Counts()
+        self._choices = Choices(samples)
 
     def take(self, event: Body) -> list[Delta]:
         found = []
-        if event.get("usage"):
-            self._counts = counts_of(event["usage"])
-        for choice in choices_of(event):
-            index = choice.get("index", 0)
-            if not isinstance(index, int) or not 0 <= index < len(self._output):
-                raise BrokenEventError(f"a choice has the index {index!r}")
+        for index, choice in self._choices.read(event):
             text = self._text(choice, index)
             if text and self._wrapped is not None:
                 self._wrapped[index].append(text)
             elif text:
                 found.append(self._delta(text, index))
-            why = finish_of(choice.get("finish_reason"))
-            if why is not None:
-                self._why[index] = why
         return found
 
     def _text(self, choice: Body, index: int) -> str:
@@ -125,15 +117,13 @@ class TextReader:
         return Delta(ids, text, index=index)
 
     def end(self, first_s: float, total_s: float) -> list[Delta]:
-        if len(self._why) < len(self._output):
-            raise BrokenEventError("the answer ends in the middle")
         found = []
-        for index, why in sorted(self._why.items()):
+        for index, why in self._choices.ends():
             last = Delta(index=index)
             if self._wrapped is not None:
                 last = self._delta(_unwrap("".join(self._wrapped[index])), index)
-            counts = self._counts if index == 0 else Counts(0, 0, 0)
-            usage = counts.usage(self._prompt, self._output[index], first_s, total_s)
+            output = self._output[index] if len(self._output) == 1 else None
+            usage = self._choices.usage(index, self._prompt, output, first_s, total_s)
             found.append(Delta(last.ids, last.text, why, usage, index=index))
         return found
 

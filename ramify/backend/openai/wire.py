@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ramify.backend.contract import Delta, Finish, Request, Usage
-from ramify.backend.openai.sse import BrokenEventError
+from ramify.backend.contract import Delta, Request, Usage
 
 Body = dict[str, Any]
 
@@ -51,6 +50,20 @@ class Wire(Protocol):
         ...
 
 
+class Steps(Protocol):
+    """Asks for the log-probabilities of chosen tokens behind a prompt, one place a request."""
+
+    path: str
+
+    def send(self, ids: Sequence[int], tokens: Sequence[int]) -> Body:
+        """The body to post to `path`."""
+        ...
+
+    def read(self, answer: Body, tokens: Sequence[int]) -> tuple[dict[int, float], Counts]:
+        """What it says. Raises BrokenEventError where one is missing."""
+        ...
+
+
 def counts_of(usage: Any) -> Counts:
     """The `usage` object of the protocol."""
     if not isinstance(usage, dict):
@@ -61,27 +74,6 @@ def counts_of(usage: Any) -> Counts:
         _whole(details.get("cached_tokens")),
         _whole(usage.get("completion_tokens")),
     )
-
-
-def finish_of(reason: object) -> Finish | None:
-    """Why the server stopped; None while it goes on."""
-    if reason is None or reason == "":
-        return None
-    if reason == "length":
-        return "length"
-    if reason in ("content_filter", "abort", "error"):
-        raise BrokenEventError(f"the server ended the answer: {reason}")
-    return "stop"
-
-
-def choices_of(event: Body) -> Sequence[Body]:
-    """The choices of an event; an error inside a stream is raised."""
-    if "error" in event:
-        raise BrokenEventError(f"the server says: {str(event['error'])[:200]}")
-    choices = event.get("choices")
-    if not isinstance(choices, list) or not all(isinstance(one, dict) for one in choices):
-        raise BrokenEventError(f"no choices in {str(event)[:80]!r}")
-    return choices
 
 
 def _whole(value: object) -> int | None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any, Literal
 
 from ramify.backend.mirror import Mirror
@@ -59,6 +61,8 @@ class SpecServer:
         faults: Faults = lambda number: None,
         delay: float = 0.0,
         tls: ssl.SSLContext | None = None,
+        named_logprobs: bool = True,
+        incremental: bool = False,
     ) -> None:
         self.kind = kind
         self.tokenizer = tokenizer
@@ -70,6 +74,8 @@ class SpecServer:
         self.faults = faults
         self.delay = delay
         self.tls = tls
+        self.named_logprobs = named_logprobs  # vllm: logprob_token_ids
+        self.incremental = incremental  # sglang: events carry the new ids alone
         self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.generations = 0
         self.live = 0
@@ -168,7 +174,9 @@ class SpecServer:
         if self.kind == "vllm":
             found["/version"] = {"version": self.version}
         if self.kind == "sglang":
-            found["/get_server_info"] = {"version": self.version}
+            about = {"version": self.version, "enable_priority_scheduling": self.priorities}
+            found["/server_info"] = about
+            found["/model_info"] = {"model_path": self.root or "small"}
         if self.kind == "llamacpp":
             settings = {"n_ctx": self.context}
             found["/props"] = {"build_info": "b1", "default_generation_settings": settings}
@@ -180,7 +188,16 @@ class SpecServer:
             self._json(writer, 404, {"detail": "Not Found"})
 
     async def _post(self, writer: asyncio.StreamWriter, path: str, body: dict[str, Any]) -> bool:
-        if path == "/tokenize" and self.tokenizer is not None and self.kind in ("vllm", "llamacpp"):
+        if (
+            path == "/tokenize"
+            and self.tokenizer is not None
+            and self.kind
+            in (
+                "vllm",
+                "sglang",
+                "llamacpp",
+            )
+        ):
             text = body.get("prompt") or body.get("content")
             self._json(writer, 200, {"tokens": list(self.tokenizer.encode(text))})
             return True
@@ -195,12 +212,15 @@ class SpecServer:
             "/v1/completions": self._completion,
             "/v1/chat/completions": self._chat,
             "/completion": self._llama if self.kind == "llamacpp" else None,
+            "/generate": self._generate if self.kind == "sglang" else None,
         }
         handler = handlers.get(path)
         if handler is None:
             self._json(writer, 404, {"detail": "Not Found"})
             return True
-        small = body.get("max_tokens", body.get("n_predict")) == 1 and not body.get("stream")
+        wanted = body.get("sampling_params", body)
+        limits = [wanted.get(name) for name in ("max_tokens", "n_predict", "max_new_tokens")]
+        small = 1 in limits and not body.get("stream")
         fault = None
         if not small:  # the probe is left alone
             self.generations += 1
@@ -237,7 +257,12 @@ class SpecServer:
     def write(self, ids: Sequence[int], body: dict[str, Any], sample: int = 0) -> list[int]:
         """The tokens of an answer, the end token included where it comes."""
         limit = body.get("max_tokens") or body.get("n_predict") or 16
-        seed = body.get("seed", 0) + sample if body.get("temperature", 1) > 0 else 0
+        limit = body.get("max_new_tokens", limit)
+        seed = (
+            body.get("seed", body.get("sampling_seed", 0)) + sample
+            if body.get("temperature", 1) > 0
+            else 0
+        )
         forced = self._forced(body, draw(ids, seed))
         end = next(iter(self.tokenizer.end_ids), -1)
         if forced is not None:
@@ -255,8 +280,9 @@ class SpecServer:
     @staticmethod
     def _forced(body: dict[str, Any], key: int) -> str | None:
         given = body.get("structured_outputs") or {}
-        if "choice" in given:
-            return str(given["choice"][key % len(given["choice"])])
+        options = given.get("choice") or re.findall(r"\((.*?)\)", body.get("regex") or "")
+        if options:
+            return str(options[key % len(options)])
         return None
 
     def _usage(self, prompt: int, cached: int, output: int) -> dict[str, Any]:
@@ -289,6 +315,15 @@ class SpecServer:
         if tokens and prompt and isinstance(prompt[0], list):
             return self._scores(writer, prompt)
         ids = prompt if tokens else [ord(c) for c in prompt]
+        if body.get("logprob_token_ids") and self.named_logprobs:
+            cached = self._look_up(ids, body.get("cache_salt", ""))
+            row = {f"token_id:{t}": self.logprob(ids, t) for t in body["logprob_token_ids"]}
+            logprobs = {"token_logprobs": [-0.5], "top_logprobs": [row]}
+            choice = {"index": 0, "text": "", "finish_reason": "length", "logprobs": logprobs}
+            self._json(
+                writer, 200, {"choices": [choice], "usage": self._usage(len(ids), cached, 1)}
+            )
+            return True
         if len(ids) >= self.context:
             message = f"This model's maximum context length is {self.context} tokens."
             self._json(writer, 400, {"error": {"message": message}})
@@ -342,12 +377,17 @@ class SpecServer:
         for index, ids in enumerate(prompts):
             steps: list[Any] = [None]
             for at in range(1, len(ids)):
-                value = -(draw(ids[: at + 1]) % 1000) / 100
+                value = self.logprob(ids[:at], ids[at])
                 steps.append({str(ids[at]): {"logprob": value, "rank": 1}})
             choices.append({"index": index, "text": "", "prompt_logprobs": steps})
         total = sum(map(len, prompts))
         self._json(writer, 200, {"choices": choices, "usage": self._usage(total, 0, 1)})
         return True
+
+    @staticmethod
+    def logprob(ids: Sequence[int], token: int) -> float:
+        """Of a token behind a prompt."""
+        return -(draw([*ids, token]) % 1000) / 100
 
     def _words(self, ids: Sequence[int], body: dict[str, Any]) -> list[str]:
         key = draw(ids, body.get("seed", 0))
@@ -405,6 +445,43 @@ class SpecServer:
             {"content": self.tokenizer.decode([t]), "tokens": [t], "stop": False} for t in wrote
         ]
         return await self._stream(writer, [*events, last], fault)
+
+    async def _generate(
+        self, writer: asyncio.StreamWriter, body: dict[str, Any], fault: Fault | None
+    ) -> bool:
+        ids = body["input_ids"]
+        if len(ids) >= self.context:
+            message = f"The input ({len(ids)} tokens) is longer than the model's context length"
+            self._json(writer, 400, {"error": {"message": message}})
+            return True
+        wrote = self.write(ids, body["sampling_params"])
+        ended = wrote[-1] in self.tokenizer.end_ids
+        cached = self._look_up(ids, body.get("cache_salt", ""))
+
+        def event(start: int, stop: int, *, last: bool) -> dict[str, Any]:
+            first = start if self.incremental and body.get("stream") else 0
+            about: dict[str, Any] = {
+                "prompt_tokens": len(ids),
+                "completion_tokens": stop,
+                "cached_tokens": cached,
+                "finish_reason": {"type": "stop" if ended else "length"} if last else None,
+            }
+            part = wrote[first:stop]
+            if body.get("return_logprob"):
+                about["output_token_logprobs"] = [[-0.5, t, None] for t in part]
+                named = body.get("token_ids_logprob") or ()
+                about["output_top_logprobs"] = [[[-0.5, t, None]] for t in part]
+                about["output_token_ids_logprobs"] = [
+                    [[self.logprob(ids, t), t, None] for t in named]
+                ]
+            return {"text": self.tokenizer.decode(part), "output_ids": part, "meta_info": about}
+
+        if not body.get("stream"):
+            self._json(writer, 200, event(0, len(wrote), last=True))
+            return True
+        cuts = [*range(0, len(wrote), 3), len(wrote)]
+        events = [event(a, b, last=b == len(wrote)) for a, b in pairwise(cuts)]
+        return await self._stream(writer, events, fault)
 
     async def _stream(
         self, writer: asyncio.StreamWriter, events: list[dict[str, Any]], fault: Fault | None

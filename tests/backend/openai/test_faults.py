@@ -138,10 +138,11 @@ def test_keys_come_from_the_environment_and_are_told_to_nobody(
         assert secret not in said and "sk-wrong" not in said
 
 
-def test_versions_that_are_too_old_are_named() -> None:
+@pytest.mark.parametrize(("kind", "oldest"), [("vllm", "0.12"), ("sglang", "0.4")])
+def test_versions_that_are_too_old_are_named(kind: str, oldest: str) -> None:
     with (
-        SpecServer(version="0.9.1").running() as server,
-        pytest.raises(ServerTooOldError, match=r"vllm 0.9.1, and 0.12 is the oldest"),
+        SpecServer(kind, version="0.3.1").running() as server,
+        pytest.raises(ServerTooOldError, match=f"{kind} 0.3.1, and {oldest} is the oldest"),
     ):
         OpenAIBackend.open(f"small@{server.url}")
 

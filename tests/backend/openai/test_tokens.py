@@ -31,13 +31,14 @@ def expected(server: SpecServer, ids: tuple[int, ...], sampling: Sampling, sampl
     return wrote[:-1] if ended else wrote
 
 
-@pytest.mark.parametrize("kind", ["vllm", "llamacpp"])
+@pytest.mark.parametrize("kind", ["vllm", "llamacpp", "sglang", "sglang, new ids alone"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("follow", [True, False])
 async def test_answers_are_the_models_own_tokens(
     kind: str, stream: bool, follow: bool, tokenizer: HFTokenizer, folder: Path
 ) -> None:
-    with SpecServer(kind, tokenizer=tokenizer).running() as server:
+    kind, _, alone = kind.partition(", ")
+    with SpecServer(kind, tokenizer=tokenizer, incremental=bool(alone)).running() as server:
         backend = opened(server, folder, leader_first=follow)
         assert backend.capabilities.token_prompts and not backend.why_text
         common = tokenizer.encode("The harbour was built on trade and fish. " * 8)
@@ -75,13 +76,14 @@ async def test_samples_in_one_request_are_those_of_their_seeds(
         assert [found[i] for i in range(3)] == [
             expected(server, ids, sampling, i) for i in range(3)
         ]
-        assert len(server.posts("/v1/completions")) == 3  # two of the probe
+        assert len(server.posts("/v1/completions")) == 4  # three of the probe
 
 
+@pytest.mark.parametrize("kind", ["vllm", "sglang"])
 async def test_stop_strings_logprobs_constraints_scores_salts_and_priorities(
-    tokenizer: HFTokenizer, folder: Path
+    kind: str, tokenizer: HFTokenizer, folder: Path
 ) -> None:
-    with SpecServer(tokenizer=tokenizer).running() as server:
+    with SpecServer(kind, tokenizer=tokenizer).running() as server:
         backend = opened(server, folder)
         ids = tokenizer.encode("Old town")
         whole = expected(server, ids, Sampling(max_tokens=20))
@@ -92,9 +94,11 @@ async def test_stop_strings_logprobs_constraints_scores_salts_and_priorities(
         text = tokenizer.decode(whole)
         assert found.text == text[: text.index(stop)] == tokenizer.decode(found.ids)
         assert found.finish == "stop" and len(found.logprobs) == len(found.ids)
-        sent = server.posts("/v1/completions")[-1]
-        assert sent["cache_salt"] == "me" and sent["priority"] == -2500
-        assert sent["stop_token_ids"] == sorted(backend.renderer.end_ids)
+        sent = server.posts("/generate" if kind == "sglang" else "/v1/completions")[-1]
+        assert sent["cache_salt"] == "me"
+        assert sent["priority"] == (2500 if kind == "sglang" else -2500)
+        asked = sent["sampling_params"] if kind == "sglang" else sent
+        assert asked["stop_token_ids"] == sorted(backend.renderer.end_ids)
         pick = Constraint("choices", choices=("good", "bad"))
         request = Request(prompt=TokenPrompt(ids), sampling=Sampling(), constraint=pick)
         assert (await collect(backend.generate(request))).text in pick.choices
@@ -121,7 +125,35 @@ async def test_a_prompt_that_does_not_fit_is_refused_and_an_answer_is_cut(
         assert len(cut.ids) == 10 and cut.finish == "length"
 
 
-@pytest.mark.parametrize("kind", ["sglang", "tgi", "openai"])
+@pytest.mark.parametrize("named", [True, False])
+async def test_options_are_scored_behind_one_prompt_where_the_server_can(
+    named: bool, tokenizer: HFTokenizer, folder: Path
+) -> None:
+    with SpecServer(tokenizer=tokenizer, named_logprobs=named).running() as server:
+        backend = opened(server, folder)
+        prompt = tokenizer.encode("The harbour was built on trade and fish. " * 12)
+        options = tuple(map(tokenizer.encode, (" good", " bad", " gone", " green")))
+        request = ScoreRequest(prompt=TokenPrompt(prompt), continuations=options)
+        scores = await backend.score(request)
+        assert scores.logprobs == tuple(
+            tuple(server.logprob(prompt + option[:at], token) for at, token in enumerate(option))
+            for option in options
+        )
+        computed = scores.usage.computed_tokens
+        if named:  # the rest of a block of the cache a place, at most
+            places = len({option[:at] for option in options for at in range(len(option))})
+            assert computed <= len(prompt) + places * 24
+        else:  # an older server is given every option as a whole prompt
+            assert computed >= 4 * len(prompt)
+        own = ScoreRequest(prompt=TokenPrompt(prompt), continuations=options, prompt_from=5)
+        found = await backend.score(own)
+        assert found.logprobs == scores.logprobs
+        assert found.prompt == tuple(
+            server.logprob(prompt[:at], prompt[at]) for at in range(5, len(prompt))
+        )
+
+
+@pytest.mark.parametrize("kind", ["tgi", "openai"])
 async def test_servers_that_do_not_say_ids_get_text(
     kind: str, tokenizer: HFTokenizer, folder: Path
 ) -> None:
