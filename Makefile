@@ -4,6 +4,7 @@
 #   make demo      ask questions about a set of documents, with the small model that ships here
 #   make test      run the tests
 #   make test-vllm the tests against a real vLLM (its CPU build), in an environment of its own
+#   make test-llama the tests against a real llama-server, built from its source (10 minutes, once)
 #   make test-ray  the tests of batches on Ray, in an environment of its own
 #   make lint type check the style and the types
 #   make bench     every benchmark in full; bench-quick: the short forms
@@ -23,7 +24,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-vllm test-ray lint type bench bench-quick bench-peers docs clean
+.PHONY: demo test test-vllm test-llama test-ray lint type bench bench-quick bench-peers docs clean
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -34,6 +35,9 @@ test: $(READY)
 
 test-vllm: .venv-vllm/.ready
 	@.venv-vllm/bin/python -m pytest -W default tests/backend/vllm
+
+test-llama: .venv-llama/.ready
+	@LLAMA_SERVER=.venv-llama/build/bin/llama-server .venv-llama/bin/python -m pytest -W default tests/backend/llama
 
 test-ray: .venv-ray/.ready
 	@.venv-ray/bin/python -m pytest -W default tests/runtime/test_ray.py
@@ -71,7 +75,7 @@ docs: $(READY)
 	@$(RUN) -m ramify.backend.table docs/backends.md
 
 clean:
-	@rm -rf $(VENV) .venv-vllm .venv-ray .venv-peers-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) .venv-vllm .venv-llama .venv-ray .venv-peers-* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -rf "$${TMPDIR:-/tmp}/ramify-benchmarks"
 
@@ -100,6 +104,22 @@ $(READY): pyproject.toml $(VENV)/.torch
 	@.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
 	@.venv-vllm/bin/pip install --quiet --disable-pip-version-check -e . \
 		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
+	@touch $@
+
+# llama-server comes from the source that llama-cpp-python carries, without its web pages
+.venv-llama/.ready: pyproject.toml
+	@echo "making .venv-llama and llama-server (ten minutes, once)"
+	@$(PYTHON) -m venv .venv-llama
+	@.venv-llama/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@.venv-llama/bin/pip install --quiet --disable-pip-version-check -e ".[engine]" gguf==0.19.0 \
+		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
+	@.venv-llama/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
+		--dest .venv-llama llama-cpp-python==0.3.36
+	@tar -xzf .venv-llama/llama_cpp_python-0.3.36.tar.gz -C .venv-llama
+	@cmake -S .venv-llama/llama_cpp_python-0.3.36/vendor/llama.cpp -B .venv-llama/build \
+		-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \
+		-DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF > .venv-llama/cmake.log
+	@cmake --build .venv-llama/build --target llama-server --parallel > .venv-llama/build.log
 	@touch $@
 
 .venv-ray/.ready: pyproject.toml

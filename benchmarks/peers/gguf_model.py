@@ -1,4 +1,5 @@
-"""A Llama's safetensors as GGUF in bfloat16. Runs in `.venv-peers-llama`: no torch there."""
+"""A Llama's safetensors as GGUF, in its own precision. Runs in `.venv-peers-llama`: no torch there.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +19,37 @@ _NAMES = {
 }  # fmt: skip
 
 
-def read_bf16(path: Path) -> dict[str, NDArray[np.uint16]]:
-    """The tensors of a safetensors file, all bfloat16, as bits."""
+Bits = NDArray[np.uint16] | NDArray[np.uint32]
+
+
+def read_bits(path: Path) -> dict[str, Bits]:
+    """The tensors of a safetensors file, bfloat16 or float32, as bits."""
     raw = path.read_bytes()
     size = int.from_bytes(raw[:8], "little")
-    found = {}
+    found: dict[str, Bits] = {}
     for name, about in json.loads(raw[8 : 8 + size]).items():
         if name == "__metadata__":
             continue
-        assert about["dtype"] == "BF16", name
+        kind = {"BF16": np.uint16, "F32": np.uint32}[about["dtype"]]
         begin, end = about["data_offsets"]
-        bits = np.frombuffer(raw, np.uint16, (end - begin) // 2, 8 + size + begin)
+        width = np.dtype(kind).itemsize
+        bits = np.frombuffer(raw, kind, (end - begin) // width, 8 + size + begin)
         found[name] = bits.reshape(about["shape"])
     return found
 
 
-def interleaved(bits: NDArray[np.uint16], heads: int) -> NDArray[np.uint16]:
+def interleaved(bits: Bits, heads: int) -> Bits:
     """Rows of a head in the order in which llama.cpp pairs them for rope."""
     halves = bits.reshape(heads, 2, -1, bits.shape[1])
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(bits.shape))
 
 
-def convert(folder: Path) -> Path:
-    """The GGUF of a model folder, made beside it on first use."""
-    target = folder / "model-bf16.gguf"
+def convert(folder: Path, *, vocab: bool = False) -> Path:
+    """The GGUF of a model folder, made beside it on first use; with its vocabulary for servers."""
+    target = folder / ("model-vocab.gguf" if vocab else "model-bf16.gguf")
     if target.is_file():
         return target
-    made = folder / f"model-bf16.{os.getpid()}.part"
+    made = folder / f"{target.stem}.{os.getpid()}.part"
     config = json.loads((folder / "config.json").read_text("utf-8"))
     writer = gguf.GGUFWriter(str(made), "llama")
     writer.add_vocab_size(config["vocab_size"])
@@ -57,14 +62,22 @@ def convert(folder: Path) -> Path:
     writer.add_rope_dimension_count(config["head_dim"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_BF16)
-    writer.add_tokenizer_model("no_vocab")
-    for name, bits in read_bf16(folder / "model.safetensors").items():
+    tensors = read_bits(folder / "model.safetensors")
+    exact = any(bits.dtype == np.uint32 for bits in tensors.values())
+    kinds = gguf.LlamaFileType
+    writer.add_file_type(kinds.ALL_F32 if exact else kinds.MOSTLY_BF16)
+    if vocab:
+        _add_vocabulary(writer, folder, config["eos_token_id"])
+    else:
+        writer.add_tokenizer_model("no_vocab")
+    for name, bits in tensors.items():
         if name.endswith("q_proj.weight"):
             bits = interleaved(bits, config["num_attention_heads"])
         elif name.endswith("k_proj.weight"):
             bits = interleaved(bits, config["num_key_value_heads"])
-        if bits.ndim == 1:  # norms are float32 there
+        if bits.dtype == np.uint32:
+            writer.add_tensor(_name(name), bits.view(np.float32))
+        elif bits.ndim == 1:  # norms are float32 there
             writer.add_tensor(_name(name), (bits.astype(np.uint32) << 16).view(np.float32))
         else:
             kind = gguf.GGMLQuantizationType.BF16
@@ -76,6 +89,23 @@ def convert(folder: Path) -> Path:
     writer.close()
     made.replace(target)
     return target
+
+
+def _add_vocabulary(writer: gguf.GGUFWriter, folder: Path, end: int) -> None:
+    """A byte-level BPE with GPT-2's pre-tokenizer, as `benchmarks.harness.models` makes it."""
+    found = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    ids = dict(found["model"]["vocab"])
+    special = {one["content"]: one["id"] for one in found["added_tokens"]}
+    tokens = sorted(ids | special, key=(ids | special).__getitem__)
+    kinds = gguf.TokenType
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([kinds.CONTROL if t in special else kinds.NORMAL for t in tokens])
+    merges = found["model"]["merges"]
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in merges])
+    writer.add_eos_token_id(end)
+    writer.add_add_bos_token(False)
 
 
 def _name(name: str) -> str:

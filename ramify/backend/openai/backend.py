@@ -31,6 +31,7 @@ from ramify.backend.openai.probe import Server
 from ramify.backend.openai.scoring import Scorer
 from ramify.backend.openai.setup import Parts, assemble
 from ramify.backend.openai.sse import BrokenEventError
+from ramify.backend.openai.wire import LostTokensError
 from ramify.backend.resume import DifferentAnswerError, Resumed
 from ramify.errors import BackendDiedError, BackendError, CapabilityError, PromptTooLongError, Where
 from ramify.ir.sampling import Sampling
@@ -132,6 +133,11 @@ class OpenAIBackend:
                             if new is not None:
                                 yield new
                     return
+                except LostTokensError as error:
+                    if resumed.begun and not request.sampling.deterministic:
+                        url = self._client.url(path)
+                        raise unreadable(str(error), url, request.label) from error
+                    stream = False  # in one piece nothing is left out
                 except DifferentAnswerError:
                     raise BackendDiedError(
                         f"{self.name!r} broke off in the middle of an answer and, asked again, "
@@ -163,6 +169,8 @@ class OpenAIBackend:
                         for delta in reader.take(event):
                             first = first or perf_counter() - begun
                             yield delta
+                        if reader.done:
+                            break
             else:
                 answer = await self._client.post(path, body, tries)
                 for delta in reader.take(answer):
@@ -170,6 +178,8 @@ class OpenAIBackend:
             total = perf_counter() - begun
             for delta in reader.end(first or total, total):
                 yield delta
+        except LostTokensError:
+            raise
         except BrokenEventError as error:
             raise unreadable(str(error), self._client.url(path), request.label) from error
 

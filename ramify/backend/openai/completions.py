@@ -52,6 +52,8 @@ class TokenWire:
 class TokenReader:
     """Reads choices that have `token_ids`."""
 
+    done = False
+
     def __init__(self, answers: list[TokenAnswer], prompt: int, logprobs: bool) -> None:
         self._answers = answers
         self._choices = Choices(len(answers))

@@ -25,12 +25,15 @@ class Dialect:
     """How one kind of server wants to be asked.
 
     `options` names the sampling options beyond the common ones; `constraints` spells constraints.
+    `neutral` is what has to be said where nothing is asked for, because the server would put the
+    model's own defaults or its own in that place.
     `salt`, `priority`: the field, or "" where there is none. `go_on`: what makes the server write
     on in the last message; None where it cannot. `ids`: what makes it tell token ids.
     """
 
     name: str
     options: Mapping[str, str] = field(default_factory=dict)
+    neutral: Mapping[str, Any] = field(default_factory=dict)
     constraints: Mapping[ConstraintKind, Spell] = field(default_factory=dict)
     wrapped_choices: bool = False  # choices travel as a schema {"answer": ...}
     salt: str = ""
@@ -46,6 +49,7 @@ class Dialect:
     def sampling(self, sampling: Sampling) -> Body:
         """The sampling options as fields. Raises CapabilityError for one that does not exist."""
         body: Body = {"max_tokens": sampling.max_tokens, "temperature": sampling.temperature}
+        body |= self.neutral
         if sampling.temperature > 0:
             body["top_p"] = sampling.top_p
             if sampling.seed is not None:
@@ -95,6 +99,7 @@ _EXTRA: Mapping[str, Any] = {
     "repetition_penalty": 1.0,
 }
 _SAME = {"top_k": "top_k", "min_p": "min_p", "repetition_penalty": "repetition_penalty"}
+_NEUTRAL: Body = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 _VLLM_OPTIONS = _SAME | {
     "min_tokens": "min_tokens",
     "stop_ids": "stop_token_ids",
@@ -148,6 +153,7 @@ def _gbnf(constraint: Constraint) -> Body:
 VLLM = Dialect(
     name="vllm",
     options=_VLLM_OPTIONS,
+    neutral=_NEUTRAL,
     constraints={
         "schema": _nested("structured_outputs", "json", _schema),
         "regex": _nested("structured_outputs", "regex", _text),
@@ -165,6 +171,7 @@ VLLM = Dialect(
 SGLANG = Dialect(
     name="sglang",
     options=_VLLM_OPTIONS,
+    neutral=_NEUTRAL | {"top_k": -1},
     constraints={
         "schema": lambda c: _json_format(_schema(c)),
         "regex": lambda c: {"regex": c.text},
@@ -179,6 +186,7 @@ SGLANG = Dialect(
 SGLANG_TOKENS = Dialect(  # of its own /generate
     name="sglang",
     options=_VLLM_OPTIONS | {"min_tokens": "min_new_tokens"},
+    neutral=_NEUTRAL | {"top_k": -1},
     constraints={
         "schema": lambda c: {"json_schema": c.text},
         "regex": lambda c: {"regex": c.text},
@@ -198,6 +206,7 @@ LLAMACPP = Dialect(
         "repetition_penalty": "repeat_penalty",
         "ignore_end": "ignore_eos",
     },
+    neutral={"top_k": 0, "min_p": 0.0},
     constraints={
         "schema": lambda c: {"json_schema": _schema(c)},
         "choices": _gbnf,

@@ -56,6 +56,8 @@ class SGLangReader:
     of all so far tells which of them are new.
     """
 
+    done = False
+
     def __init__(self, answer: TokenAnswer, prompt: int, logprobs: bool) -> None:
         self._answer = answer
         self._prompt = prompt

@@ -72,6 +72,8 @@ class TextWire:
 class TextReader:
     """Reads choices that have text, or messages with content."""
 
+    done = False
+
     def __init__(
         self, tokenizer: WordTokenizer, prompt: int, samples: int, *, wrapped: bool, reasoning: bool
     ) -> None:

@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ramify.backend.contract import Delta, Request, Usage
+from ramify.backend.openai.sse import BrokenEventError
 
 Body = dict[str, Any]
+
+
+class LostTokensError(BrokenEventError):
+    """A stream leaves ids out. In one piece the answer has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,11 @@ class Reader(Protocol):
 
     def take(self, event: Body) -> list[Delta]:
         """What an event adds. Raises BrokenEventError where it is not what it must be."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer ended here by what the server does not know of: it need not go on."""
         ...
 
     def end(self, first_s: float, total_s: float) -> list[Delta]:

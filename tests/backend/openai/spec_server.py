@@ -435,15 +435,19 @@ class SpecServer:
             "stop": True,
             "stop_type": "eos" if ended else "limit",
             "tokens_evaluated": len(ids),
+            "tokens_predicted": len(wrote),
             "timings": {"cache_n": cached},
         }
         if not body.get("stream"):
             text = self.tokenizer.decode(wrote)
             self._json(writer, 200, last | {"content": text, "tokens": wrote})
             return True
-        events = [
-            {"content": self.tokenizer.decode([t]), "tokens": [t], "stop": False} for t in wrote
-        ]
+        events = []
+        for number, t in enumerate(wrote, 1):
+            text = self.tokenizer.decode(wrote[:number])
+            if not text.endswith("\ufffd"):  # within a character it says nothing
+                about = {"tokens": [t], "tokens_predicted": number, "stop": False}
+                events.append({"content": self.tokenizer.decode([t]), **about})
         return await self._stream(writer, [*events, last], fault)
 
     async def _generate(

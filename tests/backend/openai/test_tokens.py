@@ -98,6 +98,8 @@ async def test_stop_strings_logprobs_constraints_scores_salts_and_priorities(
         assert sent["cache_salt"] == "me"
         assert sent["priority"] == (2500 if kind == "sglang" else -2500)
         asked = sent["sampling_params"] if kind == "sglang" else sent
+        assert asked["repetition_penalty"] == 1.0  # else the model's own generation config has it
+        assert asked["top_k"] == (-1 if kind == "sglang" else 0)
         assert asked["stop_token_ids"] == sorted(backend.renderer.end_ids)
         pick = Constraint("choices", choices=("good", "bad"))
         request = Request(prompt=TokenPrompt(ids), sampling=Sampling(), constraint=pick)

@@ -181,8 +181,9 @@ def test_a_compiled_product_is_the_twin_s() -> None:
     other = copy.deepcopy(model)
     step = Step(np.array([7]), np.array([0]), np.array([0]), np.array([0]), [])
     step.spans = [Span(np.array([0]), 0, 1)]
-    bodies = FusedBody(model, context=8, quantize="int8"), NativeBody(
-        other, context=8, quantize="int8"
+    bodies = (
+        FusedBody(model, context=8, quantize="int8"),
+        NativeBody(other, context=8, quantize="int8"),
     )
     twin, found = (LanguageModel(b, KVPool(1, CPU), context=8).forward(step) for b in bodies)
     assert (found - twin).abs().max() < 1e-5 * twin.abs().max()
