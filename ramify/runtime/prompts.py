@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ramify.backend.contract import Backend, TokenPrompt
 from ramify.errors import CapabilityError
-from ramify.ir import Prompted
+from ramify.ir import Node, Prompted
+from ramify.runtime.outcome import Outcome
 
 if TYPE_CHECKING:
     from ramify.runtime.run import Run
@@ -22,6 +23,18 @@ def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
             hint="The embedded engine ('radix:PATH') has it.",
         )
     return prompt
+
+
+def label_of(run: Run, node: Node) -> str:
+    """Who asks: the scope and the node, for errors and traces."""
+    return f"{node.scope or run.graph.program}/{node.label}"
+
+
+def noted(outcome: Outcome, more: str) -> Outcome:
+    """The outcome with something more to be said of it."""
+    if more:
+        outcome.note = f"{outcome.note}; {more}" if outcome.note else more
+    return outcome
 
 
 def read_as_text(prompt: TokenPrompt, backend: Backend) -> str:
