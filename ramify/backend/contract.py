@@ -19,6 +19,7 @@ from ramify.backend.forks import ForkRule as ForkRule
 from ramify.backend.render import Renderer
 from ramify.errors import BackendError
 from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
+from ramify.ir.tools import Tool
 from ramify.ir.vectors import Vectors
 
 Finish = Literal["stop", "length"]  # stop: end token, stop string, or the grammar is complete
@@ -82,6 +83,7 @@ class Request:
     stream: bool = True  # False: nobody reads before the end, so one delta is enough
     samples: int = 1  # over 1 only with the capability: as many answers, told apart by `index`
     bans: Bans = NO_BANS  # only with the capability
+    tools: tuple[Tool, ...] = ()  # only with the capability; calls come as `ir.tools` spells them
     fork: ForkRule | None = None  # only with the capability; see `fork_lowering` for the others
 
     def __post_init__(self) -> None:
@@ -205,6 +207,7 @@ class Capabilities:
     logprobs: bool = False
     token_bans: bool = False
     samples: bool = False  # several answers to one prompt in one request
+    tools: bool = False  # a form of its own for tool calls; elsewhere they are text
     fork_on_token: bool = False
     parallel_blocks: bool = False
     embeddings_in: bool = False

@@ -25,6 +25,7 @@ _MEANING = {
     "logprobs": "log-probabilities of answers",
     "token_bans": "banned tokens",
     "samples": "several samples in one request",
+    "tools": "tool calls of its own",
     "fork_on_token": "fork on token",
     "parallel_blocks": "parallel blocks",
     "embeddings_in": "embeddings in",

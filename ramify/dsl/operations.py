@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from ramify.dsl.trace import current
@@ -19,6 +19,7 @@ from ramify.ir import (
     Sampling,
     Score,
     Select,
+    Tool,
 )
 from ramify.ir.nodes import SelectMethod
 
@@ -47,6 +48,7 @@ class Gen(Operation):
     organize: str = ""  # "": the answer is written in one go
     lenient: bool = False
     forks: Forks | None = None
+    tools: tuple[Tool, ...] = ()
 
     __format__ = Operation.__format__
 
@@ -106,6 +108,7 @@ def gen(
     n: int = 1,
     model: str = "",
     organize: Organize | None = None,
+    tools: Sequence[Callable[..., Any]] | None = None,
     **sampling: Any,
 ) -> Gen:
     """Generate text here.
@@ -116,12 +119,16 @@ def gen(
     parts, side by side: "skeleton" (`rf.patterns.skeleton_of_thought`), "graph"
     (`skeleton_graph`), "fork" (`fork_tokens`), or "auto", where a router and the cost model decide
     between a skeleton and the plain answer; `max_tokens` is then the length of the whole answer.
+    With `tools`, Python functions that the model may call, the value is a reply: `.text`, and
+    `.calls`, each with `.name` and `.arguments`. Nothing is called here: see
+    `rf.patterns.use_tools`.
     `sampling` are the fields of `rf.Sampling`: max_tokens, stop, temperature, seed, top_p ...
 
     Raises ProgramError or ConstraintError for options that cannot mean anything.
     """
     try:
-        return _gen(name, regex, schema, grammar, choices, n, model, organize, sampling)
+        made = _gen(name, regex, schema, grammar, choices, n, model, organize, sampling)
+        return made if tools is None else _with_tools(made, tools)
     except RamifyError as error:
         error.at(node=name)
         raise
@@ -158,6 +165,18 @@ def _gen(
     if n > 1:
         annotation = list[annotation]  # type: ignore[valid-type]
     return Gen(name, options, constraint, parse, annotation, n, model, organize or "")
+
+
+def _with_tools(made: Gen, tools: Sequence[Callable[..., Any]]) -> Gen:
+    from ramify.dsl.tools import Reply, by_name, read_reply, tool_of
+
+    if made.constraint is not None or made.samples > 1 or made.organize:
+        raise ProgramError(
+            "tools cannot be combined with a constraint, n > 1 or organize.",
+            hint="Leave one of them out.",
+        )
+    told = tuple(map(tool_of, by_name(tools).values()))
+    return replace(made, tools=told, parse=read_reply, annotation=Reply)
 
 
 def select(
@@ -208,6 +227,7 @@ def node_of(piece: Operation, node_id: int, scope: str, prompt: Prompt) -> Node:
             samples=piece.samples,
             lenient=piece.lenient,
             forks=piece.forks,
+            tools=piece.tools,
         )
     if isinstance(piece, Choose):
         return Select(**common, model=piece.model, options=piece.options, method=piece.method)

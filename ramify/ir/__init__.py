@@ -37,6 +37,7 @@ from ramify.ir.prompt import (
     Text,
 )
 from ramify.ir.sampling import GREEDY, SAMPLING_OPTIONS, Constraint, ConstraintKind, Sampling
+from ramify.ir.tools import Tool
 from ramify.ir.vectors import Vectors
 from ramify.ir.ways import Way, Ways
 
@@ -76,6 +77,7 @@ __all__ = [
     "Select",
     "Template",
     "Text",
+    "Tool",
     "Vectors",
     "View",
     "Way",

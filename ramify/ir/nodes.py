@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ramify.ir.forks import Forks
 from ramify.ir.prompt import Block, NodeId, Prompt, Ref
 from ramify.ir.sampling import GREEDY, Constraint, Sampling
+from ramify.ir.tools import Tool
 from ramify.ir.ways import Ways
 
 SelectMethod = Literal["normalized", "greedy", "likelihood"]
@@ -110,6 +111,7 @@ class Generate(Prompted):
     samples: int = 1
     lenient: bool = False
     forks: Forks | None = None
+    tools: tuple[Tool, ...] = ()  # that the model may call; calls stand in the text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -221,6 +221,8 @@ def _generate(node: Generate, out: Description) -> bool:
         return False
     told = _generation(node.sampling, node.constraint, node.samples, node.model, node.forks)
     out.out.append(told)
+    if node.tools:
+        out.text(b"U", repr(node.tools))
     return node.parse is None or out.service(node.parse)
 
 

@@ -101,6 +101,7 @@ def _request(
         priority=run.priority(node),
         salt=run.policy.salt,
         label=label_of(run, node),
+        tools=node.tools if run.backend(node).capabilities.tools else (),
         fork=fork,
         stream=stream,
     )

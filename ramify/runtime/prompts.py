@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ramify.backend.contract import Backend, TokenPrompt
 from ramify.errors import CapabilityError
-from ramify.ir import Node, Prompted
+from ramify.ir import Close, Generate, Node, Open, Prompt, Prompted, Text, Tool
+from ramify.ir.tools import describe
 from ramify.runtime.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
 
 def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
     """The prompt of a node. Raises CapabilityError where it holds what the backend cannot read."""
-    prompt = run.rendering(node.model, backend).render(node.prompt)
+    asked = node.prompt
+    if isinstance(node, Generate) and node.tools and not backend.capabilities.tools:
+        asked = told_of(asked, node.tools)
+    prompt = run.rendering(node.model, backend).render(asked)
     if prompt.vectors and not backend.capabilities.embeddings_in:
         raise CapabilityError(
             f"the prompt holds vectors, and backend {backend.name!r} takes tokens only (it lacks "
@@ -23,6 +28,17 @@ def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
             hint="The embedded engine ('radix:PATH') has it.",
         )
     return prompt
+
+
+def told_of(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:
+    """The prompt with the tools in words at its start: in its system message, or in one of its
+    own. At the start, so that all prompts with these tools begin alike."""
+    segments = prompt.segments()
+    words = describe(tools)
+    if segments and segments[0] == Open("system"):
+        end = segments.index(Close("system"))
+        return Prompt().append(*segments[:end], Text((f"\n\n{words}",)), *segments[end:])
+    return Prompt().append(Open("system"), Text((words,)), Close("system"), *segments)
 
 
 def label_of(run: Run, node: Node) -> str:

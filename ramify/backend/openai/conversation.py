@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ramify.backend.chat import ROLES
 from ramify.backend.word_tokenizer import WordTokenizer
 from ramify.errors import CapabilityError
 from ramify.ir.prompt import Role
+from ramify.ir.tools import Called, read
+
+Body = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -62,17 +66,12 @@ def read_conversation(tokenizer: WordTokenizer, ids: Sequence[int]) -> Conversat
     return found
 
 
-def for_chat(found: Conversation, *, server: str, can_go_on: bool, tool_role: bool) -> bool:
+def for_chat(found: Conversation, *, server: str, can_go_on: bool) -> bool:
     """Check that a chat server can write here; whether it goes on in the middle of a message.
 
     Raises CapabilityError where the model would have to write another role's message, or to go on
     in its own where the server cannot.
     """
-    if not tool_role:
-        found.messages = [
-            ("user", f"Tool: {text}") if role == "tool" else (role, text)
-            for role, text in found.messages
-        ]
     if found.open not in (None, "assistant"):
         raise CapabilityError(
             f"{server} writes assistant messages only, not a part of a {found.open} message.",
@@ -84,3 +83,48 @@ def for_chat(found: Conversation, *, server: str, can_go_on: bool, tool_role: bo
             hint="Let rf.gen begin the message, or use a server that takes tokens.",
         )
     return found.begun
+
+
+def messages_of(found: Conversation, *, tools: bool, tool_role: bool) -> list[Body]:
+    """The messages as the protocol has them.
+
+    With `tools`, an assistant message with calls that is followed by as many tool messages becomes
+    calls and their results. Other tool messages are a user's where there is no `tool_role`.
+    """
+    made: list[Body] = []
+    rest = list(found.messages)
+    while rest:
+        role, content = rest.pop(0)
+        said, calls = _calls_of(content) if tools and role == "assistant" else (content, [])
+        results = rest[: len(calls)]
+        if calls and len(results) == len(calls) and all(one == "tool" for one, _ in results):
+            del rest[: len(calls)]
+            names = [f"call_{len(made)}_{number}" for number in range(len(calls))]
+            made.append(
+                {"role": role, "content": said or None, "tool_calls": _spelled(names, calls)}
+            )
+            for name, (_, result) in zip(names, results, strict=True):
+                made.append({"role": "tool", "tool_call_id": name, "content": result})
+        elif role == "tool" and not tool_role:
+            made.append({"role": "user", "content": f"Tool: {content}"})
+        else:
+            made.append({"role": role, "content": content})
+    return made
+
+
+def _calls_of(text: str) -> tuple[str, list[Called]]:
+    try:
+        return read(text)
+    except ValueError:  # no calls: the message stays as it is
+        return text, []
+
+
+def _spelled(names: Sequence[str], calls: Sequence[Called]) -> list[Body]:
+    return [
+        {
+            "id": name,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for name, call in zip(names, calls, strict=True)
+    ]

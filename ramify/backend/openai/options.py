@@ -49,6 +49,9 @@ class OpenAIOptions:
     leader_first: bool | None = None  # of requests with a common beginning one goes ahead; None:
     # where the server has a prefix cache and does not share what is under way
     priorities: bool | None = None  # None: what the probe finds
+    tools: bool | None = (
+        None  # tool calls of the server's own, in chats; None: what the probe finds
+    )
     price_input: float = 0.0  # per million tokens
     price_cached: float = 0.0
     price_output: float = 0.0

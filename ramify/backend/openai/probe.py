@@ -12,6 +12,7 @@ import httpx
 
 from ramify.backend.openai.dialect import DIALECTS, HOSTED, Dialect
 from ramify.backend.openai.failures import message_of, status_error, transport_error, unreadable
+from ramify.backend.openai.options import HOSTED as HOSTED_AT
 from ramify.backend.openai.options import OpenAIOptions
 from ramify.backend.openai.sglang import PATH as SGLANG_PATH
 from ramify.backend.openai.sse import BrokenEventError
@@ -142,6 +143,20 @@ class Probe:
             return server.priorities
         body = {"model": server.model, "prompt": [1], "max_tokens": 1}
         return "refused" not in self._try("/completions", body | {server.dialect.priority: 1})
+
+    def takes_tools(self, server: Server) -> bool:
+        """Whether chats may have tools: servers of open models want to be started for it. The
+        hosted service has them; it is not asked, because asking costs."""
+        if self._options.base == HOSTED_AT:
+            return True
+        function = {"name": "probe", "parameters": {"type": "object", "properties": {}}}
+        body = {
+            "model": server.model,
+            "messages": [{"role": "user", "content": _PROBE_TEXT}],
+            "tools": [{"type": "function", "function": function}],
+            "max_tokens": 1,
+        }
+        return "refused" not in self._try("/chat/completions", body)
 
     def takes_steps(self, steps: Steps, tokenizer: Any) -> bool:
         """Whether the server says the log-probabilities of tokens that are named to it; one that

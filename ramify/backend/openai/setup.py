@@ -44,7 +44,13 @@ def assemble(options: OpenAIOptions, transport: httpx.BaseTransport | None = Non
     if not options.probe:
         if options.wire == "tokens":
             raise BackendError("tokens need a probe.", hint="Leave probe=false out.")
-        return _text(options, guess(options), completions=options.wire == "text", why="not probed")
+        return _text(
+            options,
+            guess(options),
+            completions=options.wire == "text",
+            tools=options.tools is not False,
+            why="not probed",
+        )
     headers = dict(options.headers)
     if options.key:
         headers["Authorization"] = f"Bearer {options.key}"
@@ -68,7 +74,10 @@ def assemble(options: OpenAIOptions, transport: httpx.BaseTransport | None = Non
                     "wire=tokens out.",
                 )
         completions = options.wire != "chat" and probe.has_completions(server)
-        return _text(options, server, completions=completions, why=why)
+        tools = options.tools
+        if tools is None:
+            tools = probe.takes_tools(server)
+        return _text(options, server, completions=completions, tools=tools, why=why)
 
 
 def _renderer(options: OpenAIOptions, server: Server) -> tuple[Renderer | None, str]:
@@ -131,7 +140,9 @@ def _tokens(
     )
 
 
-def _text(options: OpenAIOptions, server: Server, *, completions: bool, why: str) -> Parts:
+def _text(
+    options: OpenAIOptions, server: Server, *, completions: bool, tools: bool, why: str
+) -> Parts:
     tokenizer = WordTokenizer()
     dialect = server.dialect
     hosted = options.base == HOSTED
@@ -143,12 +154,13 @@ def _text(options: OpenAIOptions, server: Server, *, completions: bool, why: str
         limit_field="max_completion_tokens" if hosted else "max_tokens",
         cache_hints=options.cache_hints,
         reasoning=options.reasoning,
+        tools=tools,
     )
     return Parts(
         server=server,
         wire=wire,
         renderer=Renderer(tokenizer, tokenizer.chat_format()),
-        capabilities=text_abilities(dialect),
+        capabilities=text_abilities(dialect, tools=tools),
         least_shared=_HOSTED_LEAST if hosted else 64,
         why_text=why,
     )
@@ -168,7 +180,7 @@ def token_abilities(dialect: Dialect, *, priorities: bool) -> Capabilities:
     )
 
 
-def text_abilities(dialect: Dialect) -> Capabilities:
+def text_abilities(dialect: Dialect, *, tools: bool = True) -> Capabilities:
     """What a server can that requests reach as text."""
     return Capabilities(
         token_prompts=False,
@@ -176,4 +188,5 @@ def text_abilities(dialect: Dialect) -> Capabilities:
         cached_token_counts=True,
         constraints=frozenset(dialect.constraints),
         samples=dialect.name != "llamacpp",
+        tools=tools,
     )

@@ -8,9 +8,15 @@ from typing import Any
 
 from ramify.backend.contract import Delta, Request
 from ramify.backend.openai.choices import Choices
-from ramify.backend.openai.conversation import Conversation, for_chat, read_conversation
+from ramify.backend.openai.conversation import (
+    Conversation,
+    for_chat,
+    messages_of,
+    read_conversation,
+)
 from ramify.backend.openai.dialect import Dialect
 from ramify.backend.openai.sse import BrokenEventError
+from ramify.backend.openai.tool_calls import CallParts, tool_body
 from ramify.backend.openai.wire import Body
 from ramify.backend.word_tokenizer import WordTokenizer
 
@@ -26,6 +32,7 @@ class TextWire:
     limit_field: str = "max_tokens"  # of the chat endpoint
     cache_hints: bool = False
     reasoning: bool = False
+    tools: bool = False  # whether the server has tool calls of its own
 
     def send(self, request: Request) -> tuple[str, Body]:
         found = read_conversation(self.tokenizer, request.prompt.ids)
@@ -34,24 +41,23 @@ class TextWire:
         body |= self.dialect.constraint(request.constraint)
         if request.samples > 1:
             body["n"] = request.samples
-        if found.raw and self.completions:
+        if found.raw and self.completions and not request.tools:
             return "/completions", body | {"prompt": found.text}
         go_on = self.dialect.go_on
         begun = for_chat(
             found,
             server=f"a server of kind {self.dialect.name!r}",
             can_go_on=go_on is not None,
-            tool_role=self.dialect.tool_role,
         )
         if begun:
             body |= go_on or {}
+        if request.tools:
+            body["tools"] = [tool_body(tool) for tool in request.tools]
         body[self.limit_field] = body.pop("max_tokens")
         return "/chat/completions", body | {"messages": self._messages(found)}
 
     def _messages(self, found: Conversation) -> list[Body]:
-        messages: list[Body] = [
-            {"role": role, "content": content} for role, content in found.messages
-        ]
+        messages = messages_of(found, tools=self.tools, tool_role=self.dialect.tool_role)
         if self.cache_hints and messages:
             first = messages[0]
             part = {"type": "text", "text": first["content"]}
@@ -82,6 +88,7 @@ class TextReader:
         self._wrapped: list[list[str]] | None = [[] for _ in range(samples)] if wrapped else None
         self._reasoning = reasoning
         self._thinking = [False] * samples
+        self._calls = [CallParts() for _ in range(samples)]
         self._output = [0] * samples
         self._choices = Choices(samples)
 
@@ -100,6 +107,7 @@ class TextReader:
         message: Any = choice.get("delta") or choice.get("message") or choice
         if not isinstance(message, dict):
             raise BrokenEventError(f"a choice says {message!r}")
+        self._calls[index].take(message.get("tool_calls") or ())
         said = message.get("content") or message.get("text") or ""
         if not isinstance(said, str):
             raise BrokenEventError(f"a choice has the content {said!r}")
@@ -124,6 +132,9 @@ class TextReader:
             last = Delta(index=index)
             if self._wrapped is not None:
                 last = self._delta(_unwrap("".join(self._wrapped[index])), index)
+            called = self._calls[index].text(begun=self._output[index] > 0)
+            if called:
+                last = self._delta(called, index)
             output = self._output[index] if len(self._output) == 1 else None
             usage = self._choices.usage(index, self._prompt, output, first_s, total_s)
             found.append(Delta(last.ids, last.text, why, usage, index=index))

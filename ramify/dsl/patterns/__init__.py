@@ -12,6 +12,7 @@ from ramify.dsl.patterns.skeleton_graph import GraphWords, skeleton_graph
 from ramify.dsl.patterns.skeleton_of_thought import SkeletonWords, skeleton_of_thought
 from ramify.dsl.patterns.sub_calls import sub_calls
 from ramify.dsl.patterns.tree_of_thought import tree_of_thought
+from ramify.dsl.patterns.use_tools import use_tools
 from ramify.ir import Forks
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "skeleton_of_thought",
     "sub_calls",
     "tree_of_thought",
+    "use_tools",
 ]

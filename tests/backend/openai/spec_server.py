@@ -63,6 +63,7 @@ class SpecServer:
         tls: ssl.SSLContext | None = None,
         named_logprobs: bool = True,
         incremental: bool = False,
+        refuses_tools: bool = False,
     ) -> None:
         self.kind = kind
         self.tokenizer = tokenizer
@@ -75,6 +76,7 @@ class SpecServer:
         self.delay = delay
         self.tls = tls
         self.named_logprobs = named_logprobs  # vllm: logprob_token_ids
+        self.refuses_tools = refuses_tools  # as vLLM does it that was not started for them
         self.incremental = incremental  # sglang: events carry the new ids alone
         self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.generations = 0
@@ -91,7 +93,12 @@ class SpecServer:
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def posts(self, path: str) -> list[dict[str, Any]]:
-        return [body for where, body, _ in self.asked if where == path]
+        """The bodies that were posted, without the question whether tools are taken."""
+        return [
+            body
+            for where, body, _ in self.asked
+            if where == path and '"name": "probe"' not in json.dumps(body.get("tools"))
+        ]
 
     @contextmanager
     def running(self) -> Iterator[SpecServer]:
@@ -404,6 +411,12 @@ class SpecServer:
         if options:
             words = ['{"answer": ', json.dumps(options[draw(text.encode()) % len(options)]), "}"]
         usage = self._usage(len(text) // 4, 0, len(words))
+        if body.get("tools") and self.refuses_tools:
+            said = '"auto" tool choice requires --enable-auto-tool-choice'
+            self._json(writer, 400, {"error": {"message": said}})
+            return True
+        if body.get("tools") and body["messages"][-1]["role"] == "user":
+            return await self._call(writer, body, usage, fault)
         if not body.get("stream"):
             message = {"role": "assistant", "content": "".join(words)}
             message["reasoning_content"] = "hm"
@@ -420,6 +433,38 @@ class SpecServer:
         if body.get("stream_options", {}).get("include_usage"):
             events.append({"choices": [], "usage": usage})
         return await self._stream(writer, events, fault)
+
+    async def _call(
+        self, writer: asyncio.StreamWriter, body: dict[str, Any], usage: Any, fault: Fault | None
+    ) -> bool:
+        """Calls every tool, with the number of its place for each argument."""
+        calls: list[dict[str, Any]] = []
+        for number, tool in enumerate(body["tools"]):
+            about = tool["function"]
+            arguments = dict.fromkeys(about["parameters"]["properties"], number)
+            function = {"name": about["name"], "arguments": json.dumps(arguments)}
+            calls.append({"id": f"c{number}", "type": "function", "function": function})
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": None, "tool_calls": calls}
+            choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
+            self._json(writer, 200, {"choices": [choice], "usage": usage})
+            return True
+        deltas: list[dict[str, Any]] = [{"role": "assistant", "content": None}]
+        for number, call in enumerate(calls):  # the name at once, the arguments in pieces
+            whole = call["function"]["arguments"]
+            start = {"name": call["function"]["name"], "arguments": ""}
+            deltas.append({"tool_calls": [call | {"index": number, "function": start}]})
+            deltas += [
+                {"tool_calls": [{"index": number, "function": {"arguments": whole[i : i + 4]}}]}
+                for i in range(0, len(whole), 4)
+            ]
+        events: list[dict[str, Any]] = [
+            {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+        ]
+        last = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+        return await self._stream(
+            writer, [*events, {"choices": [last]}, {"choices": [], "usage": usage}], fault
+        )
 
     async def _llama(
         self, writer: asyncio.StreamWriter, body: dict[str, Any], fault: Fault | None
