@@ -1,20 +1,7 @@
 // A task, block by block of its keys, and the merge.
 #pragma once
 #include "attention.h"
-
-// Whether the task's rows see all, some or none of the keys from..to-1
-struct View {
-    bool some, all;
-    View(const Problems& p, long from, long to, long low, long high, bool own, long window) {
-        int32_t least = p.key_at[from], most = least;
-        for (long k = from + 1; k < to; k++) {
-            least = std::min(least, p.key_at[k]);
-            most = std::max(most, p.key_at[k]);
-        }
-        some = !(own && least > high) && !(window && most <= low - window);
-        all = !(own && most > low) && !(window && least <= high - window);
-    }
-};
+#include "columns.h"
 
 // Bring the rows of a head near, while something else is computed
 template <class T>
@@ -42,23 +29,13 @@ static void block(const Task& t, const Problems& p, const Heads& h, const Layer<
     multiply<true>(s.probs, BLOCK, rows, s.packed, room, D / 16, s.out, D);
 }
 
-// A row of query heads as if it stood `shift` positions earlier: rope turned back
-template <class T>
-static void turn(T* x, long heads, long D, long shift, const Layer<T>& layer) {
-    const long half = D / 2, at = (shift < 0 ? -shift : shift) * D;
-    for (long h = 0; h < heads; h++, x += D)
-        for (long d = 0; d < half; d++) {
-            float a = to_float(x[d]), b = to_float(x[d + half]);
-            float c = layer.cos[at + d] * layer.unscaled, s = layer.sin[at + d] * layer.unscaled;
-            if (shift < 0) s = -s;
-            x[d] = from_float<T>(a * c + b * s);
-            x[d + half] = from_float<T>(b * c - a * s);
-        }
-}
-
 template <class T>
 static void run_task(const Task& t, const Tasks& tasks, const Problems& p, const Heads& h,
                      const Layer<T>& layer, Scratch<T>& s) {
+#if defined(__AMX_BF16__) && defined(__AVX512F__)
+    if constexpr (sizeof(T) == 2)
+        if (use_amx) return run_columns(t, tasks, p, h, layer, s);
+#endif
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
     const float scale = layer.scale * 1.44269504f;  // powers of two, not of e
     long low = p.row_at[t.first], high = low;

@@ -6,6 +6,7 @@
 // from each, merged by log-sum-exp; else the task writes the row's result itself.
 #pragma once
 #include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "gemm.h"
@@ -24,7 +25,10 @@ struct Heads {
 
 const long BLOCK = 128;  // keys at a time
 const long CHUNK = 512;  // keys of a task, where few rows read many keys
+const long KEYS = 256;   // the same, where queries are columns
+const long LANES = 32;   // queries at a time there
 const long ROWS = 192;   // rows by heads of a task
+const long WIDE = 768;   // the same, where queries are columns: what is done to keys is shared
 
 struct Task {
     long first, last;  // of the rows of all problems
@@ -41,6 +45,7 @@ struct Tasks {
     std::vector<int32_t> part;           // of each task's row: its partial result; -1: the only one
     std::vector<int32_t> part_from;      // of each row of the step: its first partial result
     long partials = 0;
+    long most = ROWS;
 
     void build(const Problems& p, const Heads& heads, long total) {
         all.clear();
@@ -74,7 +79,9 @@ struct Tasks {
     }
     void rows(const Problems& p, const Heads& heads, long i, long from, long to,
               const std::vector<int32_t>& served, std::vector<int32_t>& next) {
-        long step = std::max(1L, ROWS / heads.group());
+        long all_rows = p.row_from[i + 1] - p.row_from[i], wide = all_rows * heads.group();
+        long pieces = std::max((wide + most - 1) / most, std::min(4L, (wide + ROWS - 1) / ROWS));
+        long step = (all_rows + pieces - 1) / pieces;
         for (long r = p.row_from[i]; r < p.row_from[i + 1]; r += step) {
             long last = std::min(r + step, (long)p.row_from[i + 1]), parts = part.size();
             for (long k = r; k < last; k++)
@@ -101,28 +108,57 @@ template <class T> struct Layer {
 // One thread's room for a task
 template <class T> struct Scratch {
     std::vector<char> memory;
-    T *query, *probs, *packed;
+    T *query, *turned, *keys, *packed, *probs;
     float *scores, *out, *max, *sum;
-    void reserve(const Heads& heads) {
-        long rows = (std::max(ROWS, heads.group()) + 31) / 32 * 32, D = heads.size;
-        size_t need = rows * D * sizeof(T) + rows * BLOCK * sizeof(T) + BLOCK * D * sizeof(T) +
-                      rows * BLOCK * 4 + rows * D * 4 + rows * 8 + 8 * 64;
-        if (memory.size() < need) memory.assign(need, 0);
-        char* at = (char*)(((uintptr_t)memory.data() + 63) / 64 * 64);
-        auto take = [&](size_t bytes) {
-            char* p = at;
-            at += (bytes + 63) / 64 * 64;
-            return p;
+    int32_t* row_at;
+    void reserve(const Heads& heads, long most) {
+        const long rows = (most + heads.group() + 31) / 32 * 32, D = heads.size;
+        const long cells = std::max((std::min(most, ROWS) + heads.group() + 31) / 32 * 32 * BLOCK,
+                                    LANES * KEYS);
+        size_t used = 0;
+        auto place = [&](auto*& array, size_t count) {
+            array = (std::remove_reference_t<decltype(array)>)(memory.data() + used);
+            used += (count * sizeof(*array) + 63) / 64 * 64;
         };
-        query = (T*)take(rows * D * sizeof(T));
-        probs = (T*)take(rows * BLOCK * sizeof(T));
-        packed = (T*)take(BLOCK * D * sizeof(T));
-        scores = (float*)take(rows * BLOCK * 4);
-        out = (float*)take(rows * D * 4);
-        max = (float*)take(rows * 4);
-        sum = (float*)take(rows * 4);
+        auto lay = [&] {
+            used = (64 - (uintptr_t)memory.data() % 64) % 64;
+            place(query, rows * D), place(turned, 16 * D);
+            place(keys, KEYS * D), place(packed, KEYS * D);
+            place(probs, cells), place(scores, cells), place(out, rows * D);
+            place(max, rows), place(sum, rows), place(row_at, rows);
+        };
+        lay();
+        if (memory.size() < used + 64) memory.assign(used + 64, 0), lay();
     }
 };
+
+// Whether the task's rows see all, some or none of the keys from..to-1
+struct View {
+    bool some, all;
+    View(const Problems& p, long from, long to, long low, long high, bool own, long window) {
+        int32_t least = p.key_at[from], most = least;
+        for (long k = from + 1; k < to; k++) {
+            least = std::min(least, p.key_at[k]);
+            most = std::max(most, p.key_at[k]);
+        }
+        some = !(own && least > high) && !(window && most <= low - window);
+        all = !(own && most > low) && !(window && least <= high - window);
+    }
+};
+
+// A row of query heads as if it stood `shift` positions earlier: rope turned back
+template <class T>
+static void turn(T* x, long heads, long D, long shift, const Layer<T>& layer) {
+    const long half = D / 2, at = (shift < 0 ? -shift : shift) * D;
+    for (long h = 0; h < heads; h++, x += D)
+        for (long d = 0; d < half; d++) {
+            float a = to_float(x[d]), b = to_float(x[d + half]);
+            float c = layer.cos[at + d] * layer.unscaled, s = layer.sin[at + d] * layer.unscaled;
+            if (shift < 0) s = -s;
+            x[d] = from_float<T>(a * c + b * s);
+            x[d + half] = from_float<T>(b * c - a * s);
+        }
+}
 
 // Keys as columns: [n/16][D/2][16][2] or [n/16][D][16]; a last block is filled up with its first key
 template <class T>
@@ -136,7 +172,7 @@ static inline void pack_keys(const T* keys, const int32_t* slots, long n, const 
             in[i] = (const uint32_t*)(keys + (slot * h.kv + head) * h.size);
         }
         for (long w = 0; w < words; w += 16) {
-            transpose16(in, (uint32_t*)out + (j / 16 * words + w) * 16, 16);
+            transpose16(in, (uint32_t*)out + (j / 16 * words + w) * 16, 16, 64);
             for (long i = 0; i < 16; i++) in[i] += 16;
         }
     }

@@ -144,7 +144,9 @@ template <class T> struct Decoder : Body {
     std::vector<Scratch<T>> scratch;
 
     Decoder(const Shape& s, const Rest& r, const Weights* w)
-        : shape(s), rest(r), layers(w, w + s.layers), heads{s.heads, s.kv_heads, s.size} {}
+        : shape(s), rest(r), layers(w, w + s.layers), heads{s.heads, s.kv_heads, s.size} {
+        if (sizeof(T) == 2 && use_amx) tasks.most = WIDE;
+    }
 
     void run(const StepIn& in) override {
         std::lock_guard<std::mutex> guard(lock);
@@ -161,7 +163,7 @@ template <class T> struct Decoder : Body {
         if (shape.int8) coded.reserve(room * std::max(shape.inner, std::max(shape.hidden, q)));
         if (shape.int8) tops.reserve(room);
         scratch.resize(in.threads);
-        for (auto& s : scratch) s.reserve(heads);
+        for (auto& s : scratch) s.reserve(heads, tasks.most);
         std::vector<long> next(shape.layers, 0);
 #pragma omp parallel num_threads(in.threads)
         work(in, next.data());

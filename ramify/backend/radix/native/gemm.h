@@ -29,6 +29,7 @@ static inline void tiles_begin() {
         uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
         uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
     } config;
+    asm volatile("" : : "r"(&config) : "memory");  // GCC thinks that only its start is read
     _tile_loadconfig(&config);
 #endif
 }

@@ -112,8 +112,9 @@ static inline vf exp2_of(vf x) {
 }
 static inline vf silu(vf x) { return x / (1.0f + exp2_of(x * -1.44269504f)); }
 
-// out[j][i] = in[i][j] of 32-bit words: in has 16 rows of 16 words at these pointers
-static inline void transpose16(const uint32_t* const* in, uint32_t* out, long out_stride) {
+// out[j][i] = in[i][j] of 32-bit words: in has 16 rows of 16 words at these pointers. Four rows of
+// `out` lie `stride` apart, and the next four `leap` behind them.
+static inline void transpose16(const uint32_t* const* in, uint32_t* out, long stride, long leap) {
 #if defined(__AVX512F__)
     __m512i a[16], b[16];
     for (int i = 0; i < 16; i++) a[i] = _mm512_loadu_si512(in[i]);
@@ -131,13 +132,14 @@ static inline void transpose16(const uint32_t* const* in, uint32_t* out, long ou
         __m512i y = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
         __m512i z = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xdd);
         __m512i w = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xdd);
-        _mm512_storeu_si512(out + j * out_stride, _mm512_shuffle_i32x4(x, y, 0x88));
-        _mm512_storeu_si512(out + (8 + j) * out_stride, _mm512_shuffle_i32x4(x, y, 0xdd));
-        _mm512_storeu_si512(out + (4 + j) * out_stride, _mm512_shuffle_i32x4(z, w, 0x88));
-        _mm512_storeu_si512(out + (12 + j) * out_stride, _mm512_shuffle_i32x4(z, w, 0xdd));
+        uint32_t* at = out + j * stride;
+        _mm512_storeu_si512(at, _mm512_shuffle_i32x4(x, y, 0x88));
+        _mm512_storeu_si512(at + leap, _mm512_shuffle_i32x4(z, w, 0x88));
+        _mm512_storeu_si512(at + 2 * leap, _mm512_shuffle_i32x4(x, y, 0xdd));
+        _mm512_storeu_si512(at + 3 * leap, _mm512_shuffle_i32x4(z, w, 0xdd));
     }
 #else
     for (int i = 0; i < 16; i++)
-        for (int j = 0; j < 16; j++) out[j * out_stride + i] = in[i][j];
+        for (int j = 0; j < 16; j++) out[j % 4 * stride + j / 4 * leap + i] = in[i][j];
 #endif
 }
