@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.harness import Contender, MissingDataError, Options, Report, interleave
 from benchmarks.harness.models import LlamaShape, random_llama
@@ -74,11 +74,21 @@ def run(options: Options) -> Report:
         found.append(run_sync(_siblings(backend)))
         ratios["siblings"] = 1.1 * found[-1]["least"] / found[-1]["computed"]
         run_sync(backend.close())
-    straight = _apart(python, "straight", folder, repeats, prompts=prompts)
-    ours = _apart(python, "ours", folder, repeats, rows=rows)
-    for name, each in (("LLM.generate", straight), ("ramify", ours)):
-        found.append(_row("in_process", name, count, each["seconds"], each["tokens"]))
-    ratios["in_process"] = median(straight["seconds"]) / median(ours["seconds"])
+    with (
+        _Apart(python, kind="straight", folder=str(folder), prompts=prompts) as straight,
+        _Apart(python, kind="ours", folder=str(folder), rows=rows) as ours,
+    ):
+        seconds: dict[str, list[float]] = {"LLM.generate": [], "ramify": []}
+        tokens = {}
+        for turn in range(repeats + 1):  # the first one warms
+            pair = [("LLM.generate", straight), ("ramify", ours)]
+            for name, apart in pair if turn % 2 else reversed(pair):
+                once = apart.ask("run")
+                seconds[name].append(once["seconds"])
+                tokens[name] = once["tokens"]
+    for name, took in seconds.items():
+        found.append(_row("in_process", name, count, took[1:], tokens[name]))
+    ratios["in_process"] = median(seconds["LLM.generate"][1:]) / median(seconds["ramify"][1:])
     return Report("serving", found, ratios)
 
 
@@ -121,19 +131,37 @@ async def _siblings(backend: OpenAIBackend) -> dict[str, Any]:
     return {"part": "siblings", "contender": "ramify", "computed": computed, "least": least}
 
 
-def _apart(python: Path, kind: str, folder: Path, repeats: int, **more: Any) -> dict[str, Any]:
-    """One contender in a process of vLLM's environment."""
-    task = {"kind": kind, "folder": str(folder), "repeats": repeats, "tokens": TOKENS, **more}
-    done = subprocess.run(
-        [str(python), "-m", "benchmarks.peers.vllm_batch"],
-        input=json.dumps(task),
-        cwd=ROOT,
-        env=os.environ | SETTINGS | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=sys.stderr,
-        text=True,
-        check=True,
-    )
-    line = next(x for x in done.stdout.splitlines() if x.startswith("RESULT "))
-    found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-    return found
+class _Apart:
+    """One contender in a process of vLLM's environment, which runs when it is asked to."""
+
+    def __init__(self, python: Path, **task: Any) -> None:
+        self._process = subprocess.Popen(
+            [str(python), "-m", "benchmarks.peers.vllm_batch"],
+            cwd=ROOT,
+            env=os.environ | SETTINGS | {"PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sys.stderr,
+            text=True,
+        )
+        self.ask(json.dumps(task | {"tokens": TOKENS}))
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """Send a line; what comes back."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        for said in self._process.stdout:  # vLLM prints, too
+            if said.startswith("RESULT "):
+                found: dict[str, Any] = json.loads(said.removeprefix("RESULT "))
+                return found
+        raise RuntimeError(f"vLLM's process ended with status {self._process.wait()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(60)
+        self._process.stdout.close()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 import ramify as rf
 
@@ -34,6 +37,7 @@ SETTINGS = {
     "OMP_NUM_THREADS": "1",
 }
 TOKENS = 16
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @rf.program
@@ -62,6 +66,7 @@ def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
             command, env=os.environ | SETTINGS, stdout=log, stderr=subprocess.STDOUT
         )
         try:
+            _adopt_orphans()
             while server.poll() is None:
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -72,12 +77,31 @@ def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
                 raise RuntimeError(log.read().decode()[-2000:])
             yield f"http://127.0.0.1:{port}/v1"
         finally:
+            below = _below(server.pid)
             server.send_signal(signal.SIGINT)
             try:
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+            for pid in below:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+def _adopt_orphans() -> None:
+    """Let the server's own processes become ours when it ends: it does not wait for its engine,
+    whose seconds would be taken for other people's (see `Watch`)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _below(pid: int) -> list[int]:
+    """The processes below a process."""
+    try:
+        return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def raw_client(url: str, model: str, prompts: list[list[int]], at_once: int) -> int:

@@ -1,60 +1,70 @@
 """A batch of one-call rows straight through vLLM, and the same through us, in vLLM's own process.
 
 Runs under the interpreter of vLLM's environment: `python -m benchmarks.peers.vllm_batch`, the task
-as JSON on standard input.
+as JSON on the first line of standard input; each further line asks for one run.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ramify as rf
 from benchmarks.peers.serving import ENGINE, answer
 
 
-def straight(folder: str, prompts: list[list[int]], tokens: int, repeats: int) -> dict[str, Any]:
-    """`LLM.generate` over all prompts: seconds of each run, and the tokens."""
+@contextmanager
+def straight(folder: str, prompts: list[list[int]], tokens: int) -> Iterator[Callable[[], int]]:
+    """`LLM.generate` over all prompts; returns the tokens written."""
     from vllm import LLM, SamplingParams
 
     engine = LLM(model=folder, **ENGINE)
     params = SamplingParams(temperature=0, max_tokens=tokens)
     given: Any = [{"prompt_token_ids": ids} for ids in prompts]
-    seconds, found = [], []
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
+
+    def run() -> int:
         outputs = engine.generate(given, params, use_tqdm=False)
-        seconds.append(time.perf_counter() - begun)
-        found = [list(one.outputs[0].token_ids) for one in outputs]
+        return sum(len(one.outputs[0].token_ids) for one in outputs)
+
+    yield run
     engine.llm_engine.engine_core.shutdown()
-    return {"seconds": seconds[1:], "tokens": sum(map(len, found))}
 
 
-def ours(folder: str, rows: list[dict[str, str]], tokens: int, repeats: int) -> dict[str, Any]:
+@contextmanager
+def ours(folder: str, rows: list[dict[str, str]], tokens: int) -> Iterator[Callable[[], int]]:
     """The same rows through `run_batch` on the in-process backend."""
     from ramify.backend.vllm import VLLMBackend
     from ramify.runtime import run_sync
 
     backend = VLLMBackend.open(folder, **ENGINE)
-    seconds, written = [], 0
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        results = answer.run_batch(rows, backend=backend, concurrency=256, window=512)
-        seconds.append(time.perf_counter() - begun)
+
+    def run() -> int:
+        results = answer.run_batch(rows, backend=backend, concurrency=256)
         assert not results.failed, results.failed
-        written = results.usage.output_tokens
+        return results.usage.output_tokens
+
+    yield run
     run_sync(backend.close())
-    return {"seconds": seconds[1:], "tokens": written}
 
 
-def main(task: dict[str, Any]) -> None:
+def main(lines: Iterator[str]) -> None:
+    task = json.loads(next(lines))
     kind = task.pop("kind")
-    found = straight(**task) if kind == "straight" else ours(**task)
-    print("RESULT " + json.dumps(found), flush=True)
+    with straight(**task) if kind == "straight" else ours(**task) as run:
+        print("RESULT " + json.dumps({"ready": True}), flush=True)
+        for _ in lines:
+            gc.collect()
+            begun = time.perf_counter()
+            tokens = run()
+            seconds = time.perf_counter() - begun
+            print("RESULT " + json.dumps({"seconds": seconds, "tokens": tokens}), flush=True)
 
 
 if __name__ == "__main__":
     rf.set_default_backend("fake:")
-    main(json.load(sys.stdin))
+    main(iter(sys.stdin))

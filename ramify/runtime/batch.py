@@ -23,6 +23,9 @@ from ramify.runtime.run import Run
 from ramify.runtime.shared import SharedWork
 from ramify.runtime.task import Task
 
+# The first rows of a batch go ahead in small parts, so that an engine with room for many does not
+# wait until a whole window is traced; with fewer slots than this, the order is worth more.
+_FIRST_PART = 32
 # A row that takes longer than this to its first look at a value (slow code of its own) is not
 # waited for: it goes last in its window.
 _PATIENCE_S = 1.0
@@ -85,20 +88,30 @@ class Batch:
 
     async def _run(self, tasks: Iterable[Task], group: asyncio.TaskGroup) -> None:
         numbered = enumerate(tasks)
+        few = self.options.concurrency <= _FIRST_PART
+        part = self.options.window if few else _FIRST_PART
         while window := list(self._rows(islice(numbered, self.options.window))):
             beside = min(len(window), self.options.concurrency) - 1
             for row in window:
                 row.run.load.beside = beside
-                row.work = group.create_task(self._drive(row))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PATIENCE_S):
-                    for row in window:
-                        await row.at_gate.wait()
-            here = [row for row in window if row.at_gate.is_set()]
-            late = [row for row in window if not row.at_gate.is_set()]
-            for row in self._ordered(here) + late:
-                await self._slots.acquire()
-                row.open.set()
+            while window:
+                await self._let_go(window[:part], group)
+                window = window[part:]
+                part *= 2
+
+    async def _let_go(self, rows: list[_Row], group: asyncio.TaskGroup) -> None:
+        """Trace rows, and let them go in order as slots come free."""
+        for row in rows:
+            row.work = group.create_task(self._drive(row))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_S):
+                for row in rows:
+                    await row.at_gate.wait()
+        here = [row for row in rows if row.at_gate.is_set()]
+        late = [row for row in rows if not row.at_gate.is_set()]
+        for row in self._ordered(here) + late:
+            await self._slots.acquire()
+            row.open.set()
 
     def _rows(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[_Row]:
         for index, task in numbered:
