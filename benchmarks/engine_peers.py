@@ -13,14 +13,13 @@ of the machine's limit that decoding 16 branches of 2,048 tokens reaches, over o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Contender, Options, Report, Timing, interleave
-from benchmarks.harness.machine import cores
+from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape, random_llama
 from benchmarks.peers import huggingface
 from benchmarks.peers.engine import Engine
@@ -165,12 +164,12 @@ def run(options: Options) -> Report:
     """Measure every workload of the table."""
     import torch
 
-    threads = int(os.environ.get("OMP_NUM_THREADS", cores()))
-    torch.set_num_threads(threads)
+    count = threads()
+    torch.set_num_threads(count)
     folder = random_llama(SHAPE)
     limits = calibrate(SHAPE.dtype)
     repeats = options.repeats or (5 if options.quick else 9)
-    remotes, entries, versions = open_peers(folder, threads, quick=options.quick)
+    remotes, entries, versions = open_peers(folder, count, quick=options.quick)
     hf = huggingface.engines(huggingface.load(folder, SHAPE.dtype), quick=True)
     entries += [here(engine, SHAPE.vocab) for engine in few(hf)]
     engine = Ramify(folder, SHAPE.dtype, pool_tokens=POOL)
@@ -190,12 +189,12 @@ def run(options: Options) -> Report:
     ratios["limit_2048x16"] = decode["share"] / 0.5
     for remote in remotes:
         remote.close()
-    outside = overhead(folder, SHAPE, threads)
+    outside = overhead(folder, SHAPE, count)
     rows.append({"workload": "decode step of 16", "engine": ours.engine, **outside})
     ratios["overhead_16"] = 0.1 / outside["outside"]
     engine.close()
     machine = {
-        "torch_threads": threads,
+        "torch_threads": count,
         "bandwidth_gb_s": limits.bandwidth / 1e9,
         "gflop_s": limits.flops / 1e9,
         **versions,

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import os
 import random
 import sys
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Contender, Options, Report, Timing, interleave
-from benchmarks.harness.machine import cores
+from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape, random_llama
 from benchmarks.peers import huggingface
 
@@ -226,7 +225,7 @@ def run(options: Options, shape: LlamaShape = SHAPE, work: Workload | None = Non
     """Measure; another shape and workload are for trying the benchmark itself."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(threads())
     work = work or Workload()
     folder = random_llama(shape)
     joiner = Joiner(folder, shape.dtype, work, shape.vocab)

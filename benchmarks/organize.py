@@ -17,7 +17,6 @@ prompt, so behind a bare question the budget cannot hold, and the rows show it.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Options, Report, Timing, interleave
-from benchmarks.harness.machine import cores
+from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape
 from benchmarks.harness.timing import once
 from benchmarks.organizing.model import SMOL, english_model
@@ -151,7 +150,7 @@ def run(options: Options, shape: LlamaShape | None = None) -> Report:
     """Measure; another shape is for trying the benchmark itself."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(threads())
     shape = shape or (QUICK if options.quick else SMOL)
     rows, ratios, machine = measure(english_model(shape), shape, options)
     return Report("organize", rows, ratios, {"torch_threads": torch.get_num_threads(), **machine})

@@ -16,10 +16,11 @@ from typing import Any
 
 import ramify as rf
 from benchmarks.harness import Contender, Options, Report, interleave
-from ramify.demo.organize import GRAPH_WORDS, describe_by_skeleton
+from ramify.demo.organize import GRAPH_WORDS, describe_by_forks, describe_by_skeleton
 from ramify.demo.world import load_towns, model_path
 from ramify.dsl.patterns.graph_plan import GraphPlan, Part
 from ramify.dsl.patterns.skeleton_graph import GraphOptions, graph_answer
+from ramify.dsl.patterns.sub_calls import sub_call
 from ramify.ir import Sampling
 from ramify.runtime import Result
 from ramify.runtime.execute import finish
@@ -33,6 +34,9 @@ PLAN = GraphPlan((
 ))  # fmt: skip
 
 
+TASKS = ("What is its river?", "Who is its mayor?", "What is its school?", "What is it like?")
+
+
 @rf.program
 def graph(s: rf.State, question: str) -> Any:
     """A graph whose plan is given."""
@@ -44,6 +48,31 @@ def graph(s: rf.State, question: str) -> Any:
     return graph_answer(s, options)
 
 
+@rf.program
+def handed_out(s: rf.State, question: str) -> Any:
+    """A round of sub-calls whose tasks are given: each sees its own and nothing else."""
+    s += rf.user(question)
+    results = [sub_call(task, max_tokens=32) for task in TASKS]
+    s += rf.user("Results:\n", rf.lines(*results))
+    s += rf.assistant(rf.gen("answer", max_tokens=32))
+    return s["answer"]
+
+
+@rf.program
+def stepwise(s: rf.State, question: str) -> Any:
+    """Two rounds of steps that are given: those of a round side by side, then joined."""
+
+    def execute(branch: rf.State, step: str) -> None:
+        branch += rf.user(step)
+        branch += rf.assistant(rf.gen("done", max_tokens=32))
+
+    s += rf.user(question)
+    for steps in (TASKS[:2], TASKS[2:]):
+        s.join(s.each(steps, execute))
+    s += rf.assistant(rf.gen("answer", max_tokens=32))
+    return s["answer"]
+
+
 def runs() -> dict[str, tuple[rf.Program, tuple[Any, ...], dict[str, Any]]]:
     """Program and arguments of each pattern."""
     from benchmarks.organize_quality import given, points_of
@@ -53,7 +82,8 @@ def runs() -> dict[str, tuple[rf.Program, tuple[Any, ...], dict[str, Any]]]:
     asked = f"[1] {town.text}\n\nWho is the mayor of {town.title}?"
     texts = [one.text for one in towns[:6]]
     drawn = {"temperature": 0.7, "max_tokens": 32, "seed": 0}
-    skeleton = (f"[1] {town.text}", town.title, given(points_of(town)))
+    passage = f"[1] {town.text}"
+    skeleton = (passage, town.title, given(points_of(town)))
     return {
         "skeleton_of_thought": (describe_by_skeleton, skeleton, {}),
         "skeleton_graph": (graph, (asked,), {}),
@@ -68,6 +98,9 @@ def runs() -> dict[str, tuple[rf.Program, tuple[Any, ...], dict[str, Any]]]:
             patterns.map_reduce, (texts, "What do they export?"),
             {"map_tokens": 32, "reduce_tokens": 32},
         ),
+        "sub_calls": (handed_out, (asked,), {}),
+        "plan_execute": (stepwise, (asked,), {}),
+        "fork_tokens": (describe_by_forks, (passage, town.title), {}),
     }  # fmt: skip
 
 

@@ -10,12 +10,11 @@ tokens and a skeleton of 64, behind a question as long as those of Vicuna-80.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.harness import Options, Report, interleave
-from benchmarks.harness.machine import cores
+from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape
 from benchmarks.organize import QUICK, row
 from benchmarks.organizing.model import SMOL, english_model
@@ -32,7 +31,7 @@ def run(options: Options, shape: LlamaShape | None = None) -> Report:
 
     from ramify.backend.radix import RadixBackend
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(threads())
     shape = shape or (QUICK if options.quick else SMOL)
     folder = english_model(shape)
     answer = VICUNA[0]

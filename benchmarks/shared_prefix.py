@@ -12,7 +12,6 @@ is `generate` with a prefix that the caller computed and repeated by hand.
 
 from __future__ import annotations
 
-import os
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.harness import Options, Report, Timing, interleave
-from benchmarks.harness.machine import cores
+from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape, random_llama
 from benchmarks.peers import huggingface
 from benchmarks.peers.engine import Engine, Prompts
@@ -155,7 +154,7 @@ def run(options: Options, shape: LlamaShape | None = None, work: Workload | None
     """Measure; another shape and workload are for trying the benchmark itself."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", cores())))
+    torch.set_num_threads(threads())
     rows, ratios, limits = measure(shape or LlamaShape(), work or Workload(), options)
     machine = {
         "torch_threads": torch.get_num_threads(),

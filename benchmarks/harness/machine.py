@@ -31,6 +31,19 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads() -> int:
+    """The threads that a benchmark computes on: OMP_NUM_THREADS where it is set, else one a core.
+
+    Raises ValueError for a value that is no number of threads.
+    """
+    text = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if not text:
+        return cores()
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"OMP_NUM_THREADS={text!r} is not a number of threads.")
+    return int(text)
+
+
 def peak_memory() -> int:
     """The most bytes that this process has had resident."""
     try:

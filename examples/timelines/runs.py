@@ -63,7 +63,7 @@ def organized(s: rf.State) -> Any:
 
 def skeleton() -> rf.Result:
     points = [(f"{i}. ", words(size)) for i, size in ((1, 24), (2, 30), (3, 18), (4, 27))]
-    backend = saying(("Do not answer", POINTS), *points, ("Close", words(10)))
+    backend = saying(("List 3", POINTS), *points, ("Close", words(10)))
     return patterns.skeleton_of_thought.run("About harbours?", closing="Close.", backend=backend)
 
 
@@ -87,7 +87,7 @@ def forks() -> rf.Result:
 def auto() -> rf.Result:
     set_default_router(Yes())
     try:
-        return organized.run(backend=saying(("Do not answer", POINTS), ("Write only", words(20))))
+        return organized.run(backend=saying(("List 3", POINTS), ("Write in two", words(20))))
     finally:
         set_default_router("linear")
 

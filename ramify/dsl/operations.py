@@ -108,6 +108,7 @@ def gen(
     n: int = 1,
     model: str = "",
     organize: Organize | None = None,
+    forks: Forks | None = None,
     tools: Sequence[Callable[..., Any]] | None = None,
     **sampling: Any,
 ) -> Gen:
@@ -119,6 +120,7 @@ def gen(
     parts, side by side: "skeleton" (`rf.patterns.skeleton_of_thought`), "graph"
     (`skeleton_graph`), "fork" (`fork_tokens`), or "auto", where a router and the cost model decide
     between a skeleton and the plain answer; `max_tokens` is then the length of the whole answer.
+    `forks` names the tokens of a model that was trained to fork, for "fork" and "auto".
     With `tools`, Python functions that the model may call, the value is a reply: `.text`, and
     `.calls`, each with `.name` and `.arguments`. Nothing is called here: see
     `rf.patterns.use_tools`.
@@ -128,6 +130,7 @@ def gen(
     """
     try:
         made = _gen(name, regex, schema, grammar, choices, n, model, organize, sampling)
+        made = made if forks is None else _with_forks(made, forks)
         return made if tools is None else _with_tools(made, tools)
     except RamifyError as error:
         error.at(node=name)
@@ -165,6 +168,15 @@ def _gen(
     if n > 1:
         annotation = list[annotation]  # type: ignore[valid-type]
     return Gen(name, options, constraint, parse, annotation, n, model, organize or "")
+
+
+def _with_forks(made: Gen, forks: Forks) -> Gen:
+    if made.organize not in ("fork", "auto"):
+        raise ProgramError(
+            "forks are named, but the answer is not to fork.",
+            hint='Add organize="fork" or organize="auto".',
+        )
+    return replace(made, forks=forks)
 
 
 def _with_tools(made: Gen, tools: Sequence[Callable[..., Any]]) -> Gen:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ramify.dsl.names import Names
 from ramify.dsl.operations import Gen, Message, Operation, annotation_of, node_of
 from ramify.dsl.pieces import Blocks, plain_segment
 from ramify.dsl.trace import Trace
 from ramify.dsl.value import Value
-from ramify.errors import DuplicateNameError, ProgramError, UnknownVariableError
+from ramify.errors import ProgramError, UnknownVariableError
 from ramify.ir import (
     Answer,
     Block,
@@ -47,8 +48,7 @@ class State:
         self._start = prompt  # where this state was forked
         self._scope = scope
         self._outer = outer
-        self._names: dict[str, Value] = {}
-        self._kept: list[Value] = []  # named by `s[name] = ...`: wanted although nobody reads them
+        self._names: Names = Names(trace, outer._names if outer is not None else None)
         self._role: Role | None = None
         self._last: Value | None = None
 
@@ -122,12 +122,8 @@ class State:
             self._prompt = Prompt(self._prompt, Text(("".join(texts),)))
 
     def _operate(self, piece: Operation) -> None:
-        if piece.name and piece.name in self._names:
-            raise DuplicateNameError(
-                f"the name {piece.name!r} is used twice on one state.",
-                hint="Use another name, a fork, or no name.",
-                where=self._trace.where(piece.name),
-            )
+        if piece.name:
+            self._names.need_new(piece.name)
         if isinstance(piece, Gen) and piece.organize:
             from ramify.dsl.patterns.organize import organized
 
@@ -136,11 +132,7 @@ class State:
             value = self._node(piece)
         self._last = value
         if piece.name:
-            self._name(piece.name, value)
-
-    def _name(self, name: str, value: Value) -> None:
-        self._names[name] = value
-        self._trace.named.setdefault(name, []).append(value)
+            self._names.add(piece.name, value)
 
     def _node(self, piece: Operation) -> Value:
         graph = self._trace.graph
@@ -155,48 +147,22 @@ class State:
     # reading
 
     def __getitem__(self, name: str) -> Value:
-        state: State | None = self
-        while state is not None:
-            found = state._names.get(name)
-            if found is not None:
-                return found
-            state = state._outer
-        known = ", ".join(self.names()) or "none yet"
-        raise UnknownVariableError(
-            f"there is no variable {name!r}.",
-            hint=f"Known here: {known}.",
-            where=self._trace.where(),
-        )
+        return self._names[name]
 
     def __setitem__(self, name: str, item: Any) -> None:
         """Give a value, or something already known, a name."""
-        if name in self._names:
-            raise DuplicateNameError(
-                f"the name {name!r} is used twice on one state.",
-                hint="Use another name.",
-                where=self._trace.where(name),
-            )
         from ramify.dsl.functions import as_value
 
-        self._name(name, as_value(self._trace, item, name))
-        self._kept.append(self._names[name])
+        self._names.need_new(name)
+        self._names.add(name, as_value(self._trace, item, name))
+        self._names.kept.append(self._names[name])
 
     def __contains__(self, name: str) -> bool:
-        state: State | None = self
-        while state is not None:
-            if name in state._names:
-                return True
-            state = state._outer
-        return False
+        return name in self._names
 
     def names(self) -> list[str]:
         """The names that `s[name]` knows, nearest first."""
-        found: dict[str, None] = {}
-        state: State | None = self
-        while state is not None:
-            found.update(dict.fromkeys(state._names))
-            state = state._outer
-        return list(found)
+        return self._names.known()
 
     def text(self) -> Value:
         """The whole prompt so far as text, without control tokens; a value."""
@@ -293,11 +259,12 @@ class State:
 
     def as_branch(self) -> Branch:
         """What this branch has appended and named so far."""
-        names = tuple((name, value._ref) for name, value in self._names.items())
+        names = tuple((name, value._ref) for name, value in self._names.own.items())
         return Branch(Block(self._start, self._prompt), names)
 
     def __iter__(self) -> Iterator[Any]:
         raise ProgramError("a state cannot be iterated.", hint="Use s.each(...) or s.fork(n).")
 
     def __repr__(self) -> str:
-        return f"<state {self._scope!r}: {len(self._prompt)} segments, {', '.join(self._names)}>"
+        names = ", ".join(self._names.own)
+        return f"<state {self._scope!r}: {len(self._prompt)} segments, {names}>"

@@ -38,7 +38,7 @@ def task_of(
 
     def variables() -> dict[str, Ref]:
         alone = {name: values[0] for name, values in trace.named.items() if len(values) == 1}
-        return {name: value._ref for name, value in {**alone, **state._names}.items()}
+        return {name: value._ref for name, value in {**alone, **state._names.own}.items()}
 
     return Task(
         trace.program,
@@ -46,6 +46,6 @@ def task_of(
         abody if trace.is_async else body,
         is_async=trace.is_async,
         variables=variables,
-        kept=lambda: [value._ref for value in state._kept],
+        kept=lambda: [value._ref for value in state._names.kept],
         release=trace.release,
     )

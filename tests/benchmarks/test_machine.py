@@ -6,8 +6,9 @@ import platform
 import socket
 
 import psutil
+import pytest
 
-from benchmarks.harness.machine import Watch, describe, peak_memory, version
+from benchmarks.harness.machine import Watch, cores, describe, peak_memory, threads, version
 
 
 def test_description_has_versions_and_no_place() -> None:
@@ -30,3 +31,16 @@ def test_watch_counts_only_the_work_of_others() -> None:
 
 def test_peak_memory_is_no_less_than_what_there_is_now() -> None:
     assert peak_memory() >= psutil.Process().memory_info().rss * 0.9
+
+
+@pytest.mark.parametrize(("text", "found"), [("3", 3), ("", None), (" ", None), (None, None)])
+def test_threads_are_those_of_the_environment_or_one_a_core(
+    text: str | None, found: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if text is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads() == (found or cores())
+    monkeypatch.setenv("OMP_NUM_THREADS", "many")
+    with pytest.raises(ValueError, match="'many' is not a number of threads"):
+        threads()

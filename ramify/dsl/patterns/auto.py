@@ -1,4 +1,9 @@
-"""`organize="auto"`: a skeleton where router and cost model agree on it, else the plain answer."""
+"""`organize="auto"`: a skeleton where router and cost model agree on it, else the plain answer.
+
+It never chooses a graph. By the cost rule that would have to be faster, and a graph is not: it
+writes a plan, its parts one behind another as they need each other, and then the whole answer. What
+it buys is answers of parts that lean on each other, so it is asked for by name.
+"""
 
 from __future__ import annotations
 

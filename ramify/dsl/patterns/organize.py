@@ -32,15 +32,23 @@ def graph(s: State, piece: Gen) -> Value:
 
 def fork(s: State, piece: Gen) -> Value:
     """The answer of a model that forks by itself; `max_tokens` bounds each of its paths."""
-    s += assistant(replace(piece, name="answer", organize="", forks=Forks()))
+    forks = piece.forks or Forks()
+    s += assistant(replace(piece, name="answer", organize="", forks=forks))
     return s["answer"]
+
+
+def auto(s: State, piece: Gen) -> Value:
+    """Forks where the program names the tokens of a model that was trained to: it learned when
+    not to, and an answer that forks has no more tokens than one that does not. Else a skeleton or
+    the plain answer (see auto.py)."""
+    return auto_answer(s, piece) if piece.forks is None else fork(s, piece)
 
 
 WAYS: dict[str, Callable[[State, Gen], Value]] = {
     "skeleton": skeleton,
     "graph": graph,
     "fork": fork,
-    "auto": auto_answer,
+    "auto": auto,
 }
 
 

@@ -39,10 +39,9 @@ LEAST_TOKENS = 16  # of a point: less says nothing
 class SkeletonWords:
     """What the model is asked. `{number}` and `{title}` in `point` stand for the point's own."""
 
-    skeleton: str = (
-        "Do not answer yet. List 3 to 10 points of the answer, 3 to 5 words each, as JSON."
-    )
-    point: str = "Write only this point, one or two sentences: {number}. {title}"
+    skeleton: str = "List 3 to 10 points of the answer, 3 to 5 words each, as JSON."
+    point: str = "Write in two sentences only {number}. {title}"
+    begun: str = "Write one point, in two sentences."  # where its heading begins the answer
     heading: str = "{number}. {title}: "
 
 
@@ -53,7 +52,9 @@ class SkeletonOptions:
     `sampling` is that of the points and of the plain answer, with `answer_tokens` for all points
     together (0: each point may have sampling.max_tokens). A `constrained` skeleton is JSON with
     at most so many points, or what a constraint of your own allows; otherwise the model writes it
-    freely. `read` makes points of what it wrote.
+    freely. `read` makes points of what it wrote. With `begun` the heading of a point begins its
+    answer for the model, as the paper does it: the branches then differ by nothing else, and fewer
+    tokens are read. Only for backends that go on in the middle of a message.
     """
 
     sampling: Sampling
@@ -62,6 +63,7 @@ class SkeletonOptions:
     answer_tokens: int = 0
     model: str = ""
     constrained: bool | Constraint = True
+    begun: bool = False
     words: SkeletonWords = SkeletonWords()
     read: Callable[[str], Skeleton] = read_skeleton
 
@@ -130,7 +132,12 @@ def write_points(s: State, options: SkeletonOptions) -> tuple[State, EachBranche
             return
         parts = {"number": move.number, "title": move.title}
         # what stands before the text in the answer; a node, so that streams can read it
-        branch["head"] = "\n" * (move.number > 1) + words.heading.format(**parts)
+        head = words.heading.format(**parts)
+        branch["head"] = "\n" * (move.number > 1) + head
+        if options.begun:
+            branch += user(words.begun)
+            branch += assistant(head.rstrip(), options.point(move.count))
+            return
         branch += user(words.point.format(**parts))
         branch += assistant(options.point(move.count))
 
@@ -158,6 +165,7 @@ def skeleton_of_thought(
     join: JoinMode = "text",
     model: str = "",
     constrained: bool | Constraint = True,
+    begun: bool = False,
     words: SkeletonWords = SkeletonWords(),
 ) -> Value:
     """Answer `question` by a skeleton whose points are written side by side.
@@ -166,6 +174,7 @@ def skeleton_of_thought(
     in the result's notes. A skeleton that cannot be read or has one point falls back to the plain
     answer of `limit * point_tokens` tokens. With `closing`, a request such as "Close with one
     sentence.", the model reads all points once more, joined as `join` says (see State.join).
+    `begun`: see SkeletonOptions.
 
     Raises ProgramError for an empty question.
     """
@@ -179,6 +188,7 @@ def skeleton_of_thought(
         skeleton_tokens=skeleton_tokens,
         model=model,
         constrained=constrained,
+        begun=begun,
         words=words,
     )
     planner, points = write_points(s, options)

@@ -12,6 +12,7 @@ import pytest
 import ramify as rf
 from ramify.backend.contract import ScoreRequest, Scores
 from ramify.dsl.patterns import auto
+from ramify.errors import CapabilityError, ProgramError
 from ramify.router import RouterMissingError, set_default_router
 from ramify.runtime.load import counted, under_way
 from tests.dsl.patterns.calls import names
@@ -51,13 +52,36 @@ def answer(s: rf.State, tokens: int = 400) -> Any:
 def test_the_router_decides_where_splitting_pays(chance: float, split: bool) -> None:
     router = Sure(chance)
     set_default_router(router)
-    backend = rf.FakeBackend(reply={"Do not answer yet": '{"points":["Trade","Fish"]}'})
+    backend = rf.FakeBackend(reply={"List 3 to 10 points": '{"points":["Trade","Fish"]}'})
     result = answer.run(backend=backend)
     assert router.asked == ["Why did towns grow?"]
     assert names(backend.calls)[0] == ("skeleton" if split else "text")
     assert (len(backend.calls) == 1) != split
     said = f"{'skeleton' if split else 'sequential'}: the router gives it a chance of {chance:.2f}"
     assert said in result.explain() and not result.notes
+
+
+def test_a_model_that_was_trained_to_fork_decides_by_itself() -> None:
+    router = Sure(1.0)
+    set_default_router(router)
+    forks = rf.patterns.Forks("^", "~")
+
+    @rf.program
+    def forking(s: rf.State, forks: Any) -> Any:
+        s += rf.user("Why did towns grow?")
+        s += rf.assistant(rf.gen("answer", organize="auto", forks=forks, max_tokens=400))
+        return s["answer"]
+
+    def said(prompt: str) -> str:
+        return " ships" if prompt.endswith("~") else "." if "^" in prompt else "Trade:^"
+
+    backend = rf.FakeBackend(reply=said)
+    assert forking.run(forks, backend=backend).text == "Trade: ships."
+    with pytest.raises(CapabilityError, match=r"not trained to fork"):
+        forking.run(rf.patterns.Forks(), backend=backend)
+    assert not router.asked
+    with pytest.raises(ProgramError, match="not to fork"):
+        rf.gen("answer", forks=forks)
 
 
 def test_short_answers_are_not_worth_asking_about() -> None:

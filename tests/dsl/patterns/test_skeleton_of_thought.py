@@ -18,7 +18,7 @@ from ramify.errors import NodeTimeoutError, ProgramError
 from tests.dsl.patterns.calls import last, names, shared, side_by_side
 
 sot = rf.patterns.skeleton_of_thought
-ASK = "Do not answer yet"
+ASK = "List 3 to 10 points"
 
 
 def reply(points: list[str], **texts: str) -> Any:
@@ -50,6 +50,23 @@ def test_calls_and_prefixes() -> None:
     assert calls[1].text.startswith(calls[0].text + calls[0].answer)
     # and the answer is not begun for the model
     assert all(call.text.endswith("<|end|><|assistant|>") for call in calls)
+
+
+def test_a_begun_answer_reads_less() -> None:
+    points = ["Trade", "Fish", "Boats"]
+    plain = rf.FakeBackend(reply=reply(points))
+    sot.run("Why did towns grow?", backend=plain)
+
+    def answer(prompt: str) -> str:
+        title = prompt.rpartition(". ")[2].rstrip(":")
+        return f" About {title}." if title in points else json.dumps({"points": points})
+
+    begun = rf.FakeBackend(reply=answer)
+    result = sot.run("Why did towns grow?", begun=True, backend=begun)
+    assert result.text == "1. Trade: About Trade.\n2. Fish: About Fish.\n3. Boats: About Boats."
+    assert begun.calls[2].text.endswith("<|assistant|>2. Fish:")
+    own = [sum(c.tokens - c.cached for c in one.calls[2:]) for one in (begun, plain)]
+    assert own[0] < own[1]  # of a branch beside what all share
 
 
 def test_streams_as_points_finish_and_in_order() -> None:
