@@ -3,13 +3,6 @@
 #include "attention.h"
 #include "columns.h"
 
-// Bring the rows of a head near, while something else is computed
-template <class T>
-static void expect(const T* rows, const int32_t* slots, long n, const Heads& h, long head) {
-    for (long j = 0; j < n; j++)
-        fetch(rows + (slots[j] * h.kv + head) * h.size, h.size * sizeof(T));
-}
-
 // Scores and results as products with packed keys and values
 template <class T>
 static void block(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer,
@@ -17,24 +10,23 @@ static void block(const Task& t, const Problems& p, const Heads& h, const Layer<
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
     const int32_t* slots = p.keys + from;
     const long blocks = (n + 15) / 16, room = (n + 31) / 32 * 32;
-    expect(layer.values, slots, n, h, t.head);
     pack_keys(layer.keys, slots, n, h, t.head, s.packed);
-    expect(layer.keys, slots + n, std::min(BLOCK, t.to - from - n), h, t.head);
-    multiply<false>(s.query, D, rows, s.packed, D, blocks, s.scores, BLOCK);
+    expect(p, h, layer, t.head, from + n, std::min(t.to, from + n + BLOCK));
+    multiply<false>(s.query, D, rows, s.packed, D, 0, blocks, s.scores, BLOCK);
     for (long i = 0; i < rows; i++)
         soften(s.scores + i * BLOCK, s.probs + i * BLOCK, n, room, scale, masked || n % 16,
                p.key_at + from, p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i],
                s.out + i * D, D);
     pack_values(layer.values, slots, n, room, h, t.head, s.packed);
-    multiply<true>(s.probs, BLOCK, rows, s.packed, room, D / 16, s.out, D);
+    multiply<true>(s.probs, BLOCK, rows, s.packed, room, 0, D / 16, s.out, D);
 }
 
 template <class T>
-static void run_task(const Task& t, const Tasks& tasks, const Problems& p, const Heads& h,
-                     const Layer<T>& layer, Scratch<T>& s) {
+static void run_task(const Task& t, const Task* following, const Tasks& tasks, const Problems& p,
+                     const Heads& h, const Layer<T>& layer, Scratch<T>& s) {
 #if defined(__AMX_BF16__) && defined(__AVX512F__)
     if constexpr (sizeof(T) == 2)
-        if (use_amx) return run_columns(t, tasks, p, h, layer, s);
+        if (use_amx) return run_columns(t, following, tasks, p, h, layer, s);
 #endif
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
     const float scale = layer.scale * 1.44269504f;  // powers of two, not of e

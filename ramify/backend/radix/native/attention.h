@@ -146,6 +146,21 @@ struct View {
     }
 };
 
+// Bring keys and values near that are read next, while something else is computed
+template <class T>
+static void expect(const Problems& p, const Heads& h, const Layer<T>& layer, long head, long from,
+                   long to) {
+    const long bytes = h.size * sizeof(T);
+    for (long k = from; k < std::min(to, from + KEYS); k++) {
+        fetch(layer.keys + (p.keys[k] * h.kv + head) * h.size, bytes);
+        fetch(layer.values + (p.keys[k] * h.kv + head) * h.size, bytes);
+    }
+}
+template <class T>
+static void expect(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer) {
+    expect(p, h, layer, t.head, t.from, t.to);
+}
+
 // A row of query heads as if it stood `shift` positions earlier: rope turned back
 template <class T>
 static void turn(T* x, long heads, long D, long shift, const Layer<T>& layer) {

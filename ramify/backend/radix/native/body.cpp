@@ -13,6 +13,7 @@
 
 #include "attend.h"
 #include "int8.h"
+#include "part.h"
 
 extern "C" {
 struct Shape {
@@ -70,12 +71,6 @@ template <class T> struct Buffer {  // room that grows; whole rows of tiles may 
     Buffer(const Buffer&) = delete;
     ~Buffer() { free(data); }
 };
-
-static inline void share(long n, long unit, long who, long of, long& first, long& last) {
-    long units = (n + unit - 1) / unit;
-    first = std::min(n, units * who / of * unit);
-    last = std::min(n, units * (who + 1) / of * unit);
-}
 
 // Sinks: results with a bias; results that are wanted only up to a width; silu(gate) * up
 template <class T> struct Bias {
@@ -152,15 +147,15 @@ template <class T> struct Decoder : Body {
         std::lock_guard<std::mutex> guard(lock);
         const long M = in.rows, room = (M + 31) / 32 * 32, q = shape.heads * shape.size;
         tasks.build(in.problems, heads, M);
-        stream.reserve(M * shape.hidden);
-        qkv.reserve(M * (q + 2 * shape.kv_heads * shape.size));
+        stream.reserve(room * shape.hidden);
+        qkv.reserve(room * (q + 2 * shape.kv_heads * shape.size));
         partial.reserve(tasks.partials * q);
         lse.reserve(tasks.partials * shape.heads);
         normed.reserve(room * shape.hidden);
         query.reserve(M * q);
         attended.reserve(room * q);
         inner.reserve(room * shape.inner);
-        if (shape.int8) coded.reserve(room * std::max(shape.inner, std::max(shape.hidden, q)));
+        if (shape.int8) coded.reserve(room * widest());
         if (shape.int8) tops.reserve(room);
         scratch.resize(in.threads);
         for (auto& s : scratch) s.reserve(heads, tasks.most);
@@ -169,22 +164,42 @@ template <class T> struct Decoder : Body {
         work(in, next.data());
     }
 
+    void meet();
+
   private:
-    void code(const T* a, long K, long first, long last) {
-        for (long r = first; r < last; r++)
-            tops.data[r] = code_row(a + r * K, K, coded.data + r * K);
+    void code(const T* a, long K, const Part& p) {
+        for (long r = p.r0; r < p.r1; r++)
+            tops.data[p.base + r] = code_row(a + r * K, K, coded_at(p) + r * K);
     }
-    // Blocks b0..b1-1 of rows (plain, or as they were coded) times a packed weight
+    uint8_t* coded_at(const Part& p) { return coded.data + p.base * widest(); }
+    long widest() const {
+        return std::max(shape.inner, std::max(shape.hidden, shape.heads * shape.size));
+    }
+    void norm(const void* weight, bool coded, const Part& p) {
+        const long H = shape.hidden;
+        T* out = normed.data + p.base * H;
+        for (long r = p.r0; r < p.r1; r++)
+            rms_norm(stream.data + (p.first + r) * H, (const T*)weight, out + r * H, H,
+                     (float)shape.eps);
+        if (coded) code(out, H, p);
+    }
+    // Blocks b0..b1-1 of a part's rows in a buffer, or as they were coded, times a packed weight
     template <class S>
-    void product(bool int8, const T* a, long M, const void* w, long K, long b0, long b1, S& sink) {
-        if (int8) gemm8(coded.data, tops.data, M, (const int8_t*)w, K, b0, b1, sink);
-        else gemm(a, K, M, (const T*)w, K, b0, b1, sink);
+    void product(bool int8, const T* a, const Part& p, const void* w, long K, long b0, long b1,
+                 S& sink) {
+        if (int8) gemm8(coded_at(p), tops.data + p.base, p.rows, (const int8_t*)w, K, b0,
+                        b1, sink);
+        else gemm(a + p.base * K, K, p.rows, (const T*)w, K, b0, b1, sink);
     }
     std::atomic<int> arrived{0}, phase{0};
-    void meet();
     void work(const StepIn& in, long* next);
-    void rotate(const StepIn& in, long layer, long row);
+    void before(const StepIn& in, long layer, const Part& p);
+    void rotate(const StepIn& in, long layer, long row, float* x);
+    static long take(long* next);
     void attend(const StepIn& in, long layer, long* next, Scratch<T>& mine);
+    void after(long layer, const Part& p);
+    void onto(const T* a, const Part& p, const void* w, long K, long b0, long b1, const T* bias);
+    void gather(const StepIn& in, long who, long of);
 };
 
 #include "decoder.h"

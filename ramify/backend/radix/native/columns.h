@@ -131,7 +131,7 @@ static inline void meet_keys(const Task& t, const Keys& k, const Heads& h,
     const bool all = n % 32 == 0 && !(t.own && k.most > low) && !(window && k.least <= high - window);
     const long room = (n + 31) / 32 * 32;
     float* out = s.out + lane * D;
-    multiply<false>(k.keys, k.stride, n, s.query + lane * D, D, 2, s.scores, LANES);
+    multiply<false>(k.keys, k.stride, n, s.query + lane * D, D, 0, 2, s.scores, LANES);
     for (long half = 0; half < LANES; half += 16) {
         if (!all)
             hide(s.scores + half, k, n, room, _mm512_loadu_si512(s.row_at + lane + half), t.own,
@@ -139,7 +139,7 @@ static inline void meet_keys(const Task& t, const Keys& k, const Heads& h,
         weigh(s.scores + half, s.probs + half * room, room, scale, s.max + lane + half,
               s.sum + lane + half, out + half, D);
     }
-    multiply<true>(k.values, KEYS, D, s.probs, room, 2, out, LANES);
+    multiply<true>(k.values, KEYS, D, s.probs, room, 0, 2, out, LANES);
 }
 
 // Queries as columns: [lanes / 16][D / 2][16][2]; lanes that are no row's repeat the first
@@ -197,8 +197,9 @@ static inline void give_rows(const Task& t, const Tasks& tasks, const Problems& 
     }
 }
 
-static inline void run_columns(const Task& t, const Tasks& tasks, const Problems& p,
-                               const Heads& h, const Layer<bf16>& layer, Scratch<bf16>& s) {
+static inline void run_columns(const Task& t, const Task* following, const Tasks& tasks,
+                               const Problems& p, const Heads& h, const Layer<bf16>& layer,
+                               Scratch<bf16>& s) {
     const long D = h.size, real = (t.last - t.first) * h.group();
     const long lanes = (real + LANES - 1) / LANES * LANES;
     take_queries(t, p, h, layer, s, lanes);
@@ -213,6 +214,8 @@ static inline void run_columns(const Task& t, const Tasks& tasks, const Problems
         const long n = std::min(KEYS, t.to - from);
         if (!View(p, from, from + n, low, high, t.own, layer.window).some) continue;
         const Keys keys = read_keys(t, p, h, layer, s, from, n);
+        if (from + n < t.to) expect(p, h, layer, t.head, from + n, t.to);
+        else if (following) expect(*following, p, h, layer);
         for (long lane = 0; lane < lanes; lane += LANES)
             meet_keys(t, keys, h, layer, s, lane, layer.scale * 1.44269504f);
     }

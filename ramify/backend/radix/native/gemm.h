@@ -5,40 +5,7 @@
 // all read in order. A's rows are plain. What becomes of a row of results says the sink `S`:
 // `s.row(m, block, v, count)` gets `count` neighbouring vectors of 16 columns.
 #pragma once
-#include "simd.h"
-#if defined(__AMX_BF16__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
-static bool use_amx = false;  // set once: the system must allow it
-
-static inline bool amx_allowed() {
-#if defined(__AMX_BF16__) && defined(__linux__)
-    return syscall(SYS_arch_prctl, 0x1023, 18) == 0;  // ARCH_REQ_XCOMP_PERM, tile data
-#else
-    return false;
-#endif
-}
-// Before and after a thread's work: eight tiles of 16 rows by 64 bytes
-static inline void tiles_begin() {
-#if defined(__AMX_BF16__)
-    if (!use_amx) return;
-    struct {
-        uint8_t palette = 1, start = 0, unused[14] = {};
-        uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-        uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    } config;
-    asm volatile("" : : "r"(&config) : "memory");  // GCC thinks that only its start is read
-    _tile_loadconfig(&config);
-#endif
-}
-static inline void tiles_end() {
-#if defined(__AMX_BF16__)
-    if (use_amx) _tile_release();
-#endif
-}
-
+#include "tiles.h"
 template <class T> struct Pack;
 template <> struct Pack<float> {
     static const int step = 1;  // values of K that lie together
@@ -116,113 +83,6 @@ static inline void panels(const T* a, long lda, long M, const T* b, long K, long
     if (M - m >= 1) panel<1, NB>(a, lda, m, b, K, block, s);
 }
 
-// The next blocks come while these are multiplied: they lie one after the other
-static inline void fetch(const void* p, long bytes) {
-    for (long i = 0; i < bytes; i += 64) __builtin_prefetch((const char*)p + i, 0, 2);
-}
-
-#if defined(__AMX_BF16__)
-// (16 * TM) x (16 * TN) results, TM and TN 1 or 2, to C or (ADD) onto it. `meanwhile()` is called
-// between the products: the tiles' unit works beside the vectors' units.
-template <int TM, int TN, bool ADD, class F>
-static inline void tile(const bf16* a, long lda, const bf16* b, long K, float* c, long ldc,
-                        bool ahead, F& meanwhile) {
-    const long row = ldc * 4;
-    if (ADD) {
-        _tile_loadd(0, c, row);
-        if (TN > 1) _tile_loadd(1, c + 16, row);
-        if (TM > 1) _tile_loadd(2, c + 16 * ldc, row);
-        if (TM > 1 && TN > 1) _tile_loadd(3, c + 16 * ldc + 16, row);
-    } else {
-        _tile_zero(0);
-        if (TN > 1) _tile_zero(1);
-        if (TM > 1) _tile_zero(2);
-        if (TM > 1 && TN > 1) _tile_zero(3);
-    }
-    const bf16 *a1 = a + 16 * lda, *b1 = b + 16 * K;
-    for (long k = 0; k < K; k += 32) {
-        if (ahead)
-            for (int j = 0; j < TN; j++) fetch(b + (TN + j) * 16 * K + k * 16, 1024);
-        _tile_loadd(4, a + k, lda * 2);
-        _tile_loadd(6, b + k * 16, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        if (TN > 1) {
-            _tile_loadd(7, b1 + k * 16, 64);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if (TM > 1) {
-            _tile_loadd(5, a1 + k, lda * 2);
-            _tile_dpbf16ps(2, 5, 6);
-        }
-        if (TM > 1 && TN > 1) _tile_dpbf16ps(3, 5, 7);
-        meanwhile();
-    }
-    _tile_stored(0, c, row);
-    if (TN > 1) _tile_stored(1, c + 16, row);
-    if (TM > 1) _tile_stored(2, c + 16 * ldc, row);
-    if (TM > 1 && TN > 1) _tile_stored(3, c + 16 * ldc + 16, row);
-}
-template <bool ADD, class F>
-static inline void any_tile(bool two, int count, const bf16* a, long lda, const bf16* b, long K,
-                            float* c, long ldc, bool ahead, F& meanwhile) {
-    if (two && count == 2) tile<2, 2, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
-    else if (two) tile<2, 1, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
-    else if (count == 2) tile<1, 2, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
-    else tile<1, 1, ADD>(a, lda, b, K, c, ldc, ahead, meanwhile);
-}
-
-// Results that the sink has not had yet; it gets some rows at every call
-template <class S> struct Drain {
-    S& s;
-    const float* c = nullptr;
-    long m = 0, rows = 0, at = 0, block = 0;
-    int count = 0;
-    void operator()() {
-        row();
-        row();
-    }
-    void row() {
-        if (at >= rows) return;
-        vf v[2] = {load(c + at * 32), load(c + at * 32 + 16)};
-        s.row(m + at++, block, v, count);
-    }
-    void all() {
-        while (at < rows) row();
-    }
-};
-#endif
-
-template <class S>
-static inline bool by_tiles(const float*, long, long, const float*, long, long, long, S&) {
-    return false;
-}
-template <class S>
-static inline bool by_tiles(const bf16* a, long lda, long M, const bf16* b, long K, long first,
-                            long last, S& s) {
-#if defined(__AMX_BF16__)
-    if (!use_amx || M < 4 || K % 32) return false;
-    alignas(64) float c[2][32 * 32];
-    Drain<S> drain{s};
-    int turn = 0;
-    for (long first_row = 0; first_row < M; first_row += 512)  // rows that the second cache holds
-        for (long block = first; block < last; block += 2) {
-            const long end = M - first_row < 512 ? M : first_row + 512;
-            const int count = last - block > 1 ? 2 : 1;
-            for (long m = first_row; m < end; m += 32, turn ^= 1) {
-                any_tile<false>(end - m > 16, count, a + m * lda, lda, b + block * K * 16, K,
-                                c[turn], 32, m == first_row, drain);
-                drain.all();
-                drain.c = c[turn], drain.m = m, drain.block = block, drain.count = count;
-                drain.rows = end - m < 32 ? end - m : 32, drain.at = 0;
-            }
-        }
-    drain.all();
-    return true;
-#else
-    return false;
-#endif
-}
-
 // Blocks first..last-1 of the product, in the calling thread. With tiles, A is read up to a whole
 // multiple of 16 rows.
 template <class T, class S>
@@ -235,8 +95,8 @@ void gemm(const T* a, long lda, long M, const T* b, long K, long first, long las
     if (block < last) panels<1>(a, lda, M, b, K, block, s);
 }
 
-// C = A B, or C += A B, with plain rows of C. With tiles, C is written up to a whole multiple of 16
-// rows as well.
+// C = A B, or C += A B, with plain rows of C: blocks first..last-1. With tiles, C is written up to a
+// whole multiple of 16 rows as well.
 template <bool ADD> struct Plain {
     float* c;
     long stride;
@@ -248,19 +108,9 @@ template <bool ADD> struct Plain {
     }
 };
 template <bool ADD, class T>
-void multiply(const T* a, long lda, long M, const T* b, long K, long blocks, float* c, long ldc) {
-#if defined(__AMX_BF16__)
-    if constexpr (sizeof(T) == 2)
-        if (use_amx && K % 32 == 0) {
-            auto nothing = [] {};
-            for (long block = 0; block < blocks; block += 2)
-                for (long m = 0; m < M; m += 32)
-                    any_tile<ADD>(M - m > 16, blocks - block > 1 ? 2 : 1, a + m * lda, lda,
-                                  b + block * K * 16, K, c + m * ldc + block * 16, ldc, false,
-                                  nothing);
-            return;
-        }
-#endif
+void multiply(const T* a, long lda, long M, const T* b, long K, long first, long last, float* c,
+              long ldc) {
+    if (plain_by_tiles<ADD>(a, lda, M, b, K, first, last, c, ldc)) return;
     Plain<ADD> sink{c, ldc};
-    gemm(a, lda, M, b, K, 0, blocks, sink);
+    gemm(a, lda, M, b, K, first, last, sink);
 }
