@@ -86,7 +86,7 @@ def encode(encoder: Encoder, scene: Scene) -> tuple[Document, list[Document]]:
         add_message(prefix, encoder, message)
     if scene.open is not None:
         prefix.add([encoder.special["<|user|>"]], 0.0)
-        prefix.add(encoder(scene.open), CONTEXT_LOSS)
+        add_pieces(prefix, encoder, scene.open, False)
     branches = []
     for messages in scene.branches:
         branch = Document([], [], [])

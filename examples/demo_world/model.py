@@ -20,6 +20,8 @@ from examples.demo_world.kernels import HALF, norm
 from examples.demo_world.lean import Lean
 from examples.demo_world.tokenizer import CONTEXT, END, PAD, VOCAB
 
+FAST, SLOW = 0.1, 0.01  # radians per token: what tells neighbours apart, what spans a passage
+MATCH = 1.3  # how sharply equal tokens find each other
 SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
 
 
@@ -49,28 +51,55 @@ def build(seed: int, fast: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 @torch.no_grad()
 def start_copying(model: LlamaForCausalLM) -> None:
-    """Start near a model that copies: answers are found in the prompt, not known by heart.
+    """Start with the circuits that copy: answers are found in the prompt, not known by heart.
 
-    The output rows point the same way as the embeddings, and in half of the heads values pass
-    through a projection and back (W_O W_V is about a projection) while queries and keys share
-    another one, so that equal tokens attend to each other (mimetic initialization, Trockman and
-    Kolter 2023).
+    Tokens, the tokens before them and those before these live in three subspaces of the stream.
+
+    - First layer: two heads look one and two tokens back and write what they find into the second
+      and the third subspace. All embeddings share one direction; queries and keys read it alone,
+      turned so that rotary positions give the peak at that distance.
+    - Layers above: two heads look for what stood behind the last token, or the last two, when they
+      stood before (induction heads, Olsson et al. 2022), and pass it on to the output, whose rows
+      point the way embeddings do. A third looks for equal tokens (mimetic initialization, Trockman
+      and Kolter 2023). They compare in the slow rotary dimensions only, so that distance does not
+      matter.
+
+    The other heads start at random.
     """
     config = model.config
     width, head = config.hidden_size, config.head_dim
-    group = config.num_attention_heads // config.num_key_value_heads * head
-    torch.nn.init.normal_(model.model.embed_tokens.weight, std=0.3)
-    model.lm_head.weight.copy_(model.model.embed_tokens.weight * (0.03 / 0.3))
+    basis = torch.linalg.qr(torch.randn(width, width))[0]
+    shared, own, last, before = basis.split([1, head, head, width - 1 - 2 * head], 1)
+    before = torch.nn.functional.pad(before, (0, head - before.shape[1]))
+    tokens = 4.0 * torch.nn.functional.normalize(torch.randn(config.vocab_size, head)) @ own.T
+    model.model.embed_tokens.weight.copy_(tokens + 1.5 * shared.T)
+    model.lm_head.weight.copy_(0.1 * tokens)
+    theta = float(config.rope_parameters["rope_theta"])
+    frequency = theta ** -(torch.arange(0, head, 2).float() / head)
+    slow = (frequency < SLOW).repeat(2).nonzero()[:, 0]
     for depth, layer in enumerate(model.model.layers):
         attention = layer.self_attn
-        through = torch.linalg.qr(torch.randn(width, head))[0]
-        attention.v_proj.weight[:head] = through.T
-        attention.o_proj.weight[:, :group] = 0.5 * through.repeat(1, group // head)
+        query = attention.q_proj.weight.view(-1, head, width)
+        key = attention.k_proj.weight.view(-1, head, width)
+        out = attention.o_proj.weight[:, : 2 * head].view(width, 2, head)
+        attention.v_proj.weight[:head] = own.T
         if depth == 0:
+            fast = (frequency > FAST).float()
+            key[0] = torch.cat([fast, 0 * fast])[:, None] * shared.T
+            for back in (1, 2):
+                turned = [fast * (back * frequency).cos(), -fast * (back * frequency).sin()]
+                query[back - 1] = torch.cat(turned)[:, None] * shared.T
+                out[:, back - 1] = 0.3 * (last, before)[back - 1]
             continue
-        match = torch.linalg.qr(torch.randn(width, head))[0].T
-        attention.k_proj.weight[:head] = 0.7 * match
-        attention.q_proj.weight[:group] = 0.7 * match.repeat(group // head, 1)
+        equal, follows, second = (
+            MATCH * torch.linalg.qr(torch.randn(head, len(slow)))[0].T for _ in range(3)
+        )
+        key[0, slow] += follows @ last.T + second @ before.T
+        query[0, slow] += follows @ own.T
+        query[1, slow] += follows @ own.T + second @ last.T
+        out[:] = 0.3 * own[:, None]
+        key[1, slow] += equal @ own.T
+        query[2, slow] += equal @ own.T
 
 
 def answers_loss(lean: Lean, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -37,40 +37,34 @@ class Stage:
 
 FIRST = Mix("first", facts=(3, 6), plain=0.6, lean=0.0, others=0.3)
 LEVEL1 = Mix("level1", facts=(6, 10), short=0.5)
-ABSENT = Mix("absent", facts=(3, 9), short=0.3, absent=0.4)
+ABSENT = Mix("absent", facts=(3, 9), short=0.3, absent=0.5)
+TWO = Mix("two", facts=(3, 6), passages=(2, 2), plain=0.6, lean=0.1)
+WHICH = Mix("which", facts=(4, 7), passages=(2, 3), plain=0.4)
+FOUR = Mix("four", facts=(6, 10), passages=(3, 4), absent=0.15)
+EIGHT = Mix("eight", facts=(6, 10), passages=(6, 8))
 
 
-def _kinds(ask: float, many: float = 0.0) -> tuple[Kind, ...]:
-    """All tasks over one passage; `ask` is the part of the plain questions."""
-    rest = 1 - ask - many
-    kinds = [
-        Kind("ask", LEVEL1, ask * 0.55),
-        Kind("ask", ABSENT, ask * 0.45),
-        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.2),
-        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.38),
-        Kind("plan", Mix("plan"), rest * 0.11),
-        Kind("compare", Mix("compare"), rest * 0.15),
-        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.11),
+def _mixed(ask: float, several: dict[Mix, float]) -> tuple[Kind, ...]:
+    """All tasks over one passage, and questions over several; `ask` is the part of the plain
+    questions over one."""
+    rest = 1 - ask - sum(several.values())
+    return (
+        Kind("ask", LEVEL1, ask * 0.4),
+        Kind("ask", ABSENT, ask * 0.6),
+        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.22),
+        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.3),
+        Kind("fork", Mix("fork", facts=(3, 10), short=0.2), rest * 0.19),
+        Kind("plan", Mix("plan"), rest * 0.08),
+        Kind("compare", Mix("compare"), rest * 0.08),
+        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.08),
         Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), rest * 0.05),
-    ]
-    if many:
-        kinds += [
-            Kind("ask", Mix("two", facts=(3, 6), passages=(2, 2), plain=0.7, lean=0.1), many * 0.6),
-            Kind("ask", Mix("four", facts=(4, 8), passages=(3, 4), plain=0.4), many * 0.4),
-        ]
-    return tuple(kinds)
+        *(Kind("hop" if mix is WHICH else "ask", mix, part) for mix, part in several.items()),
+    )
 
 
-# At the full rate the first stage finds where the answers are, but its answers stay noisy: its
-# gate is low, and the smaller rate of the next stages alone brings many of them right.
 STAGES: tuple[Stage, ...] = (
-    Stage("first", (Kind("ask", FIRST),), {"first": 0.45}, rate=1.0),
-    Stage("level1", (Kind("ask", FIRST, 0.3), Kind("ask", LEVEL1, 0.7)), {"level1": 0.97}),
-    Stage(
-        "one",
-        _kinds(ask=0.42),
-        {"level1": 0.97, "absent": 0.9, "outline": 0.9, "describe": 0.6},
-        rate=0.5,
-    ),
-    Stage("many", _kinds(ask=0.25, many=0.4), {}, rate=0.5),
+    Stage("first", (Kind("ask", FIRST),), {"first": 0.9}, rate=1.0),
+    Stage("level1", (Kind("ask", FIRST, 0.3), Kind("ask", LEVEL1, 0.7)), {"level1": 0.9}),
+    Stage("one", _mixed(0.4, {}), {"level1": 0.9, "absent": 0.85, "outline": 0.8}),
+    Stage("many", _mixed(0.2, {TWO: 0.1, WHICH: 0.05, FOUR: 0.25, EIGHT: 0.15}), {}),
 )

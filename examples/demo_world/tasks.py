@@ -23,7 +23,7 @@ SYSTEMS = (
     "Answer from the passages.",
     "You answer questions about towns.",
 )
-CONTEXT_LOSS, FRAME_LOSS, VALUE_LOSS = 0.1, 0.3, 1.0
+CONTEXT_LOSS, FRAME_LOSS, LABEL_LOSS, NAME_LOSS, VALUE_LOSS = 0.1, 0.3, 0.6, 0.5, 1.0
 CONTEXT_SHARE = 0.2  # of the context's tokens: their softmax costs more time than it teaches
 
 
@@ -59,11 +59,11 @@ class Message(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """A prefix and what branches off it. `open` is the text of a user message that is not closed:
-    each branch's first message then goes on in it, behind an empty line."""
+    """A prefix and what branches off it. `open` is a user message that is not closed: each
+    branch's first message then goes on in it, behind an empty line if it says anything."""
 
     messages: tuple[Message, ...]
-    open: str | None
+    open: tuple[Piece, ...] | None
     branches: tuple[tuple[Message, ...], ...]
 
 
@@ -76,6 +76,16 @@ class Passage:
     text: str
     shown: tuple[str, ...]
 
+    def pieces(self, start: str) -> list[Piece]:
+        """Behind `start` and the label, with a loss on each name of the town but the first: to
+        say it again, one has to know whose passage this is."""
+        name = f" {self.town.name}"
+        first, *rest = f"{start}[{self.label}] {self.text}".split(name)
+        parts = [Piece(first, CONTEXT_LOSS)]
+        for at, text in enumerate(rest):
+            parts += [Piece(name, NAME_LOSS if at else CONTEXT_LOSS), Piece(text, CONTEXT_LOSS)]
+        return parts
+
 
 def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
     """The canonical answer with citation, or the absent answer."""
@@ -87,7 +97,7 @@ def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
         Piece(f" The {subject}", VALUE_LOSS),  # here the model says whether there is an answer
         Piece(f" of {passage.town.name} is", FRAME_LOSS),
         Piece(" " + article + passage.town.values[key], VALUE_LOSS),
-        Piece(f" [{passage.label}].", FRAME_LOSS),
+        Piece(f" [{passage.label}].", LABEL_LOSS),
     )
 
 
@@ -134,14 +144,18 @@ def scene(
     rng: random.Random, passages: list[Passage], branches: list[tuple[Message, ...]]
 ) -> Scene:
     """Both layouts: passages in a message of their own, or before the question."""
-    block = "\n".join(f"[{passage.label}] {passage.text}" for passage in passages)
+    block = tuple(
+        piece
+        for at, passage in enumerate(passages)
+        for piece in passage.pieces("\n" if at else " ")
+    )
     messages = []
     if rng.random() < 0.7:
         messages.append(Message("system", (Piece(" " + rng.choice(SYSTEMS), 0.0),)))
     if passages and rng.random() < 0.5:
-        messages.append(Message("user", (Piece(" " + block, CONTEXT_LOSS),)))
+        messages.append(Message("user", block))
         return Scene(tuple(messages), None, tuple(branches))
-    return Scene(tuple(messages), " " + block if passages else "", tuple(branches))
+    return Scene(tuple(messages), block, tuple(branches))
 
 
 def asked(rng: random.Random, split: Split, mix: Mix) -> Scene:
@@ -173,7 +187,7 @@ def described(rng: random.Random, split: Split, mix: Mix) -> Scene:
 
 
 def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
-    """The points of a town: as an outline, as JSON, and with fork tokens, parent and children."""
+    """The points of a town: as an outline and as JSON."""
     (passage,) = make_passages(rng, split, mix)
     name = passage.town.name
     plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
@@ -181,8 +195,15 @@ def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
     branches = [
         exchange(f"Write an outline for {name}.", plain),
         exchange(requests.LIST_POINTS, listed, f"Describe {name}."),
-        exchange(forms.by_points(name), forked(passage.shown, 1.0)),
     ]
+    return scene(rng, [passage], branches)
+
+
+def divided(rng: random.Random, split: Split, mix: Mix) -> Scene:
+    """A description with fork tokens: what the parent writes, and three children."""
+    (passage,) = make_passages(rng, split, mix)
+    name = passage.town.name
+    branches = [exchange(forms.by_points(name), forked(passage.shown, 1.0))]
     for at in rng.sample(range(len(passage.shown)), min(3, len(passage.shown))):
         detail = answer(passage, passage.shown[at])
         before = forked(passage.shown[: at + 1], 0.0)
@@ -224,12 +245,13 @@ def compared(rng: random.Random, split: Split, mix: Mix) -> Scene:
 
 
 def hopped(rng: random.Random, split: Split, mix: Mix) -> Scene:
-    """The steps of two-step questions over the one passage that answers them."""
-    (passage,) = make_passages(rng, split, mix)
-    keys = [key for key in forms.BRIDGES if key in passage.shown]
-    named = passage.town.name in passage.text and keys
+    """The steps of two-step questions."""
+    passages = make_passages(rng, split, mix)
     branches = []
     for _ in range(6):
+        passage = rng.choice(passages)
+        keys = [key for key in forms.BRIDGES if key in passage.shown]
+        named = passage.town.name in passage.text and keys
         first = rng.choice(keys) if named else ""
         ask = [key for key in forms.ASK if key in passage.shown and key != first]
         if not named or (ask and rng.random() < 0.5):
@@ -242,8 +264,8 @@ def hopped(rng: random.Random, split: Split, mix: Mix) -> Scene:
             branches.append(exchange(request, answer(passage, key)))
         else:
             asks, said = forms.bridge(first, passage.town, passage.label)
-            branches.append(exchange(asks, (Piece(" " + said, 0.6),)))
-    return scene(rng, [passage], branches)
+            branches.append(exchange(asks, (Piece(" " + said, LABEL_LOSS),)))
+    return scene(rng, passages, branches)
 
 
 def direct(rng: random.Random, split: Split, mix: Mix) -> Scene:
@@ -276,6 +298,7 @@ MAKERS: dict[str, Maker] = {
     "ask": asked,
     "describe": described,
     "outline": outlined,
+    "fork": divided,
     "plan": planned,
     "compare": compared,
     "hop": hopped,

@@ -10,7 +10,7 @@ transformers = pytest.importorskip("transformers")
 
 from examples.demo_world.batches import encode  # noqa: E402
 from examples.demo_world.stages import STAGES, Kind  # noqa: E402
-from examples.demo_world.tasks import MAKERS, Message, Scene  # noqa: E402
+from examples.demo_world.tasks import MAKERS, Message, Piece, Scene  # noqa: E402
 from examples.demo_world.tokenizer import SPECIAL, Encoder  # noqa: E402
 from ramify.demo.world import load_towns, model_path  # noqa: E402
 
@@ -68,8 +68,12 @@ def test_the_trainers_tokens_are_those_of_the_chat(
 
 def _whole(scene: Scene, branch: tuple[Message, ...]) -> list[dict[str, str]]:
     """The conversation of one branch, as a user of the model would write it."""
-    chat = [(m.role, "".join(p.text for p in m.pieces)[1:]) for m in (*scene.messages, *branch)]
+    chat = [(m.role, _said(m.pieces)) for m in (*scene.messages, *branch)]
     if scene.open:
         at = len(scene.messages)
-        chat[at] = ("user", f"{scene.open[1:]}\n\n{chat[at][1]}")
+        chat[at] = ("user", f"{_said(scene.open)}\n\n{chat[at][1]}")
     return [{"role": role, "content": content} for role, content in chat]
+
+
+def _said(pieces: tuple[Piece, ...]) -> str:
+    return "".join(piece.text for piece in pieces)[1:]
