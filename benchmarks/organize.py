@@ -11,8 +11,11 @@ measured profile.
 `auto_never_slower`: the smallest of plain over `auto`, over the profiles, an answer too short to
 split, and a batch that is full without splitting.
 `prompt_tokens_8x64`: 1.3 times the prompt tokens that the plain answer computes, over those of
-skeleton and branches together, behind about 512 tokens; what a skeleton adds does not grow with the
-prompt, so behind a bare question the budget cannot hold, and the rows show it.
+skeleton and branches together, behind about 512 tokens. `prompt_tokens_bare_8x64`: the same behind
+a bare question of 41. What a skeleton adds does not grow with the prompt: the request for it (29),
+that for a point (11), and for each point its number and title (8) and what the chat template puts
+before an answer (5). The titles alone are more than the budget there, so it cannot hold; `begun`
+answers save the last part.
 """
 
 from __future__ import annotations
@@ -28,16 +31,17 @@ from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape
 from benchmarks.harness.timing import once
 from benchmarks.organizing.model import SMOL, english_model
-from benchmarks.organizing.ours import Programs, auto, sequential, skeleton
+from benchmarks.organizing.ours import Programs, auto, begun, sequential, skeleton
 from benchmarks.organizing.workload import QUESTION, VICUNA, Answer, passages
 from benchmarks.roofline import Limits, calibrate
+from ramify.dsl.patterns.skeleton_of_thought import LEAST_TOKENS
 from ramify.runtime.loop import run_sync
 
 QUICK = replace(SMOL, layers=8)
 SHORT = Answer(2, 16)  # not worth splitting
 ROWS, ROW = 64, Answer(4, 8)  # a batch that is full without splitting
 SENTENCES = 9  # of a prompt of about 512 tokens
-BEHIND = ", behind 512"
+BEHIND, BARE = ", behind 512", ", bare question"
 
 
 def plain_of(answer: Answer) -> Answer:
@@ -104,9 +108,10 @@ def measure(
     repeats = options.repeats or 5
     note(f"measuring {len(contenders) + len(batches)} programs in turns, {repeats} times")
     # a warm-up for all, and the tokens behind a long prompt: they run the same code
-    for program in (sequential, skeleton):
-        short = Answer(VICUNA[0].points, 1) if program is sequential else VICUNA[0]
+    short = Answer(VICUNA[0].points, LEAST_TOKENS)
+    for program in (sequential, skeleton, begun):
         once(programs.contender(program, short, long, about=BEHIND))
+        once(programs.contender(program, short, QUESTION, about=BARE))
     timings = interleave([*contenders, *batches], repeats, warmups=0)
     limits = calibrate(shape.dtype)
     computed = {name: one.usage.computed_tokens for name, one in programs.results.items()}
@@ -117,7 +122,7 @@ def measure(
         least = limit_of(answer, shape, limits, plain, computed[name])
         rows.append(row(timings[name], name, programs.results[name], least))
     rows += [row(timings[b.name], b.name, programs.results[b.name], None) for b in batches]
-    for name in (name for name in computed if name.endswith(BEHIND)):
+    for name in (name for name in computed if name.endswith((BEHIND, BARE))):
         cached = programs.results[name].usage.cached_tokens
         tokens = {"prompt computed": computed[name], "cached": cached}
         rows.append({"program": f"{name}, tokens only", **tokens})
@@ -136,13 +141,14 @@ def ratios_of(timings: Mapping[str, Timing], computed: Mapping[str, int]) -> dic
         / medians[f"skeleton {a.name}"]
         for a in VICUNA
     }
-    points = VICUNA[0].points
-    split, plain = f"skeleton {VICUNA[0].name}{BEHIND}", f"sequential {points} x 1{BEHIND}"
+    short = Answer(VICUNA[0].points, LEAST_TOKENS).name  # prompt tokens do not depend on the length
     autos = {f"auto {a.name}": f"sequential {plain_of(a).name}" for a in VICUNA}
     others = [name for name in medians if name.startswith("auto") and name not in autos]
     autos |= {name: name.replace("auto", "sequential", 1) for name in others}
     found["auto_never_slower"] = min(medians[one] / medians[name] for name, one in autos.items())
-    found["prompt_tokens_8x64"] = 1.3 * computed[plain] / computed[split]
+    for name, where in (("prompt_tokens_8x64", BEHIND), ("prompt_tokens_bare_8x64", BARE)):
+        plain, split = computed[f"sequential {short}{where}"], computed[f"skeleton {short}{where}"]
+        found[name] = 1.3 * plain / split
     return found
 
 

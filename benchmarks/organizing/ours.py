@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -39,6 +40,13 @@ def skeleton(s: rf.State, prompt: str, answer: Answer) -> Any:
     """Skeleton, branches, one text."""
     s += rf.user(prompt)
     return skeleton_answer(s, answer.options())
+
+
+@rf.program
+def begun(s: rf.State, prompt: str, answer: Answer) -> Any:
+    """The same, with the heading of each point begun for the model."""
+    s += rf.user(prompt)
+    return skeleton_answer(s, replace(answer.options(), begun=True))
 
 
 @rf.program

@@ -18,7 +18,10 @@ from typing import Any, Literal
 
 from ramify.backend.mirror import Mirror
 
-Fault = Literal["429", "500", "close", "malformed", "stall", "cut", "refuse"]
+# garbled, hang, trickle: in the middle of a stream half an event, nothing more, a byte now and then
+Fault = Literal[
+    "429", "500", "close", "malformed", "stall", "cut", "refuse", "garbled", "hang", "trickle"
+]
 Faults = Callable[[int], Fault | None]
 OWNERS = {"llamacpp": "llamacpp", "openai": "system"}
 WORDS = [
@@ -239,10 +242,10 @@ class SpecServer:
         if fault == "500":
             self._json(writer, 500, {"error": {"message": "worker died"}})
             return True
-        if fault == "malformed":
+        if fault == "malformed" or (fault == "garbled" and not body.get("stream")):
             self._json(writer, 200, b'{"choices": [{"text": ')
             return True
-        if fault == "stall":
+        if fault == "stall" or (fault in ("hang", "trickle") and not body.get("stream")):
             await asyncio.sleep(3600)
         if not body.get("stream") and fault == "close":
             writer.transport.abort()
@@ -547,6 +550,15 @@ class SpecServer:
                 await writer.drain()
                 writer.transport.abort()
                 return False
+            if fault in ("garbled", "hang", "trickle") and number == len(events) // 2:
+                self._chunk(writer, b'data: {"choices": [')
+                await writer.drain()
+                while fault != "garbled":
+                    await asyncio.sleep(3600 if fault == "hang" else 0.05)
+                    self._chunk(writer, b" ")
+                    await writer.drain()
+                self._chunk(writer, b"\n\n")
+                break
             self._chunk(writer, f"data: {json.dumps(event)}\n\n".encode())
             if self.delay:
                 await writer.drain()

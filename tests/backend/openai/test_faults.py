@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -37,7 +38,7 @@ def ask(s: rf.State, word: str) -> Any:
     return s["a"]
 
 
-ROWS = [{"word": f"word {i}"} for i in range(30)]
+ROWS = [{"word": f"word {i}"} for i in range(12)]
 
 
 def batch(server: SpecServer, folder: Path, **options: Any) -> rf.BatchResult:
@@ -46,7 +47,11 @@ def batch(server: SpecServer, folder: Path, **options: Any) -> rf.BatchResult:
     return ask.run_batch(ROWS, backend=backend)
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "close", "malformed", "cut", "stall"])
+FAULTS = ["429", "500", "close", "malformed", "cut", "stall", "garbled", "hang", "trickle"]
+QUIET = ("stall", "hang", "trickle")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_one_in_three_goes_wrong_and_every_row_ends_right(
     fault: Fault, tokenizer: HFTokenizer, folder: Path
 ) -> None:
@@ -54,7 +59,7 @@ def test_one_in_three_goes_wrong_and_every_row_ends_right(
         right = [result.text for result in batch(server, folder)]
     server = SpecServer(tokenizer=tokenizer, faults=lambda n: fault if n % 3 == 0 else None)
     with server.running():
-        stages = {"gap_s": 0.5, "first_s": 0.5} if fault == "stall" else {}
+        stages = {"gap_s": 0.5, "first_s": 0.5} if fault in QUIET else {}
         found = batch(server, folder, **stages)
         assert not found.failed
         assert [result.text for result in found] == right
@@ -70,6 +75,9 @@ def test_one_in_three_goes_wrong_and_every_row_ends_right(
         ("malformed", ServerFailedError),
         ("cut", ServerFailedError),
         ("stall", ServerTimeoutError),
+        ("garbled", ServerFailedError),
+        ("hang", ServerTimeoutError),
+        ("trickle", ServerTimeoutError),
         ("refuse", ConstraintError),
     ],
 )
@@ -77,12 +85,22 @@ def test_a_server_that_never_works_gives_named_errors_in_time(
     fault: Fault, error: type[RamifyError], tokenizer: HFTokenizer, folder: Path
 ) -> None:
     with SpecServer(tokenizer=tokenizer, faults=lambda _: fault).running() as server:
-        stages = {"first_s": 0.2} if fault == "stall" else {}
+        stages = {"first_s": 0.2, "gap_s": 0.2} if fault in QUIET else {}
         # a leader streams, so what a server tells inside of a stream is met too
         found = batch(server, folder, tries=2, leader_first=True, **stages)
         assert len(found.failed) == len(ROWS)
         for failure in found.failed.values():
             assert isinstance(failure, error) and "node 'ask/a'" in str(failure)
+
+
+def test_the_deadline_holds_whatever_the_stages_allow(tokenizer: HFTokenizer, folder: Path) -> None:
+    begun = monotonic()
+    for fault in QUIET:
+        with SpecServer(tokenizer=tokenizer, faults=lambda _, f=fault: f).running() as server:
+            found = batch(server, folder, total_s=0.5, leader_first=True)
+            assert len(found.failed) == len(ROWS)
+            assert all(isinstance(e, ServerTimeoutError) for e in found.failed.values())
+    assert monotonic() - begun < 60  # and not first_s, which is 300
 
 
 def test_what_was_streamed_is_not_said_twice(tokenizer: HFTokenizer, folder: Path) -> None:
