@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from ramify.backend.contract import Delta
+from ramify.backend.contract import Delta, Request
+from ramify.errors import BackendDiedError, BackendError, Where
 
 
 class DifferentAnswerError(Exception):
@@ -66,3 +69,38 @@ class Resumed:
         if not new_ids and not new_text and delta.finish is None:
             return None
         return replace(delta, ids=new_ids, text=new_text, logprobs=logprobs)
+
+
+async def resumed(
+    request: Request,
+    name: str,
+    once: Callable[[], AsyncGenerator[Delta]],
+    again: Callable[[BackendError], Awaitable[None]],
+) -> AsyncGenerator[Delta]:
+    """The deltas of a request, however many tries (`once`) they take.
+
+    After a failure `again` waits until it makes sense to try again, or raises the error. An answer
+    that had begun is only tried again if it is deterministic. Raises BackendDiedError where another
+    try begins another answer.
+    """
+    said = Resumed()
+    while True:
+        try:
+            async with aclosing(once()) as deltas:
+                async for delta in deltas:
+                    new = said.passed(delta)
+                    if new is not None:
+                        yield new
+            return
+        except DifferentAnswerError:
+            raise BackendDiedError(
+                f"{name!r} broke off in the middle of an answer and, asked again, began another "
+                "one.",
+                hint="Run the node again: Policy(retry=Retry(attempts=2)).",
+                where=Where(node=request.label),
+            ) from None
+        except BackendError as error:
+            if said.begun and not request.sampling.deterministic:
+                raise
+            await again(error)
+        said.restart()

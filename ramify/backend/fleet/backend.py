@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import fields, replace
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ from ramify.backend.contract import (
 from ramify.backend.fleet.replica import Breaker, Replica
 from ramify.backend.fleet.router import Router
 from ramify.backend.mirror import Mirror
-from ramify.backend.resume import DifferentAnswerError, Resumed
+from ramify.backend.resume import resumed
 from ramify.errors import (
     BackendDiedError,
     BackendError,
@@ -94,9 +94,10 @@ class Fleet:
         self._closed = False
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
-        resumed = Resumed()
         tried: list[Replica] = []
-        while True:
+        failures: list[BackendError] = []  # of replicas, each of which another one may make good
+
+        async def once() -> AsyncGenerator[Delta]:
             replica, work = self._send(request.prompt, request.salt, tried, request.label)
             work += request.sampling.max_tokens * request.samples
             replica.begin(work)
@@ -105,27 +106,24 @@ class Fleet:
                 async with aclosing(stream) as deltas:
                     async for delta in deltas:
                         replica.breaker.worked()
-                        new = resumed.passed(delta)
-                        if new is not None:
-                            yield new
-                return
-            except DifferentAnswerError:
-                raise BackendDiedError(
-                    f"a replica of {self.name!r} failed in the middle of an answer, and another "
-                    "one began another answer.",
-                    hint="Run the node again: Policy(retry=Retry(attempts=2)).",
-                    where=Where(node=request.label),
-                ) from None
+                        yield delta
             except _FAILOVER as error:
                 self._failed(replica, error)
-                if resumed.begun and not request.sampling.deterministic:
-                    raise
                 tried.append(replica)
-                self.failovers += 1
+                failures.append(error)
+                raise
             finally:
                 replica.breaker.withdrawn()
                 replica.end(work)
-            resumed.restart()
+
+        async def again(error: BackendError) -> None:
+            if error not in failures:
+                raise error
+            self.failovers += 1
+
+        async with aclosing(resumed(request, self.name, once, again)) as answer:
+            async for delta in answer:
+                yield delta
 
     async def score(self, request: ScoreRequest) -> Scores:
         return await self._once(

@@ -32,7 +32,7 @@ from ramify.backend.openai.scoring import Scorer
 from ramify.backend.openai.setup import Parts, assemble
 from ramify.backend.openai.sse import BrokenEventError
 from ramify.backend.openai.wire import LostTokensError
-from ramify.backend.resume import DifferentAnswerError, Resumed
+from ramify.backend.resume import resumed
 from ramify.errors import BackendDiedError, BackendError, CapabilityError, PromptTooLongError, Where
 from ramify.ir.sampling import Sampling
 
@@ -123,33 +123,29 @@ class OpenAIBackend:
         await self._gate.enter(request.priority)
         try:
             tries = Tries(self._options, request.label)
-            resumed = Resumed()
-            while True:
-                once = self._once(request, path, body, begun, tries, stream=stream)
+            lost: list[BackendError] = []
+
+            async def once() -> AsyncGenerator[Delta]:
+                one = self._once(request, path, body, begun, tries, stream=stream and not lost)
                 try:
-                    async with aclosing(once) as deltas:
+                    async with aclosing(one) as deltas:
                         async for delta in deltas:
-                            new = resumed.passed(delta)
-                            if new is not None:
-                                yield new
-                    return
+                            yield delta
                 except LostTokensError as error:
-                    if resumed.begun and not request.sampling.deterministic:
-                        url = self._client.url(path)
-                        raise unreadable(str(error), url, request.label) from error
-                    stream = False  # in one piece nothing is left out
-                except DifferentAnswerError:
-                    raise BackendDiedError(
-                        f"{self.name!r} broke off in the middle of an answer and, asked again, "
-                        "began another one.",
-                        hint="Run the node again: Policy(retry=Retry(attempts=2)).",
-                        where=Where(node=request.label),
-                    ) from None
-                except BackendError as error:
-                    if self._closed or (resumed.begun and not request.sampling.deterministic):
-                        raise
-                    await tries.again(error)
-                resumed.restart()
+                    url = self._client.url(path)
+                    lost.append(unreadable(str(error), url, request.label))
+                    raise lost[-1] from error
+
+            async def again(error: BackendError) -> None:
+                if error in lost:
+                    return  # in one piece nothing is left out
+                if self._closed:
+                    raise error
+                await tries.again(error)
+
+            async with aclosing(resumed(request, self.name, once, again)) as deltas:
+                async for delta in deltas:
+                    yield delta
         finally:
             self._gate.leave()
 

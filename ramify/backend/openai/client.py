@@ -31,6 +31,9 @@ from ramify.errors import (
 Body = dict[str, Any]
 # Errors after which the same request may be sent again: it computes, and changes nothing.
 AGAIN = (ServerUnreachableError, ServerFailedError, RateLimitedError, ServerTimeoutError)
+# How long an idle connection is kept. Servers close theirs after 5 s (uvicorn) or more; one that is
+# used at that very moment costs a try.
+_IDLE_S = 2.0
 
 
 class Tries:
@@ -95,7 +98,11 @@ class Client:
             self._client = httpx.AsyncClient(
                 headers=self.headers(),
                 timeout=httpx.Timeout(None, connect=options.connect_s),
-                limits=httpx.Limits(max_connections=most, max_keepalive_connections=most),
+                limits=httpx.Limits(
+                    max_connections=most,
+                    max_keepalive_connections=most,
+                    keepalive_expiry=_IDLE_S,
+                ),
                 http2=options.http2,
                 verify=options.trust,
                 transport=self._transport,
