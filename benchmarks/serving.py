@@ -11,16 +11,15 @@ Rows of one call each, greedy, the same token ids for all contenders, prefix cac
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
+from typing import Any
 
 from benchmarks.harness import Contender, MissingDataError, Options, Report, interleave
 from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.peers.apart import Apart
 from benchmarks.peers.serving import SETTINGS, TOKENS, answer, raw_client, vllm_server
 from ramify.backend import Request, TokenPrompt, collect
 from ramify.backend.openai import OpenAIBackend
@@ -75,15 +74,31 @@ def run(options: Options) -> Report:
         ratios["siblings"] = 1.1 * found[-1]["least"] / found[-1]["computed"]
         run_sync(backend.close())
     with (
-        _Apart(python, kind="straight", folder=str(folder), prompts=prompts) as straight,
-        _Apart(python, kind="ours", folder=str(folder), rows=rows) as ours,
+        Apart(
+            python,
+            "vllm_batch",
+            SETTINGS,
+            tokens=TOKENS,
+            kind="straight",
+            folder=str(folder),
+            prompts=prompts,
+        ) as straight,
+        Apart(
+            python,
+            "vllm_batch",
+            SETTINGS,
+            tokens=TOKENS,
+            kind="ours",
+            folder=str(folder),
+            rows=rows,
+        ) as ours,
     ):
         seconds: dict[str, list[float]] = {"LLM.generate": [], "ramify": []}
         tokens = {}
         for turn in range(repeats + 1):  # the first one warms
             pair = [("LLM.generate", straight), ("ramify", ours)]
             for name, apart in pair if turn % 2 else reversed(pair):
-                once = apart.ask("run")
+                once = apart.ask()
                 seconds[name].append(once["seconds"])
                 tokens[name] = once["tokens"]
     for name, took in seconds.items():
@@ -129,39 +144,3 @@ async def _siblings(backend: OpenAIBackend) -> dict[str, Any]:
     computed = sum(await asyncio.gather(*map(one, ends)))
     least = len(common) + sum(map(len, ends))
     return {"part": "siblings", "contender": "ramify", "computed": computed, "least": least}
-
-
-class _Apart:
-    """One contender in a process of vLLM's environment, which runs when it is asked to."""
-
-    def __init__(self, python: Path, **task: Any) -> None:
-        self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.peers.vllm_batch"],
-            cwd=ROOT,
-            env=os.environ | SETTINGS | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=sys.stderr,
-            text=True,
-        )
-        self.ask(json.dumps(task | {"tokens": TOKENS}))
-
-    def ask(self, line: str) -> dict[str, Any]:
-        """Send a line; what comes back."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        for said in self._process.stdout:  # vLLM prints, too
-            if said.startswith("RESULT "):
-                found: dict[str, Any] = json.loads(said.removeprefix("RESULT "))
-                return found
-        raise RuntimeError(f"vLLM's process ended with status {self._process.wait()}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,30 @@ def answer(s: rf.State, question: str) -> Any:
     return s["answer"]
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server of ours."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """SIGKILL it with all that runs below it: the machine is gone."""
+        for pid in (*_below(self.process.pid), self.process.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
 def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
     """The address of a running server; `engine` are options beside or in place of ENGINE."""
+    with started_server(python, folder, **engine) as server:
+        yield server.url
+
+
+@contextmanager
+def started_server(python: Path, folder: Path, **engine: Any) -> Iterator[Server]:
+    """The same with its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -75,7 +97,7 @@ def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
             if server.poll() is not None:
                 log.seek(0)
                 raise RuntimeError(log.read().decode()[-2000:])
-            yield f"http://127.0.0.1:{port}/v1"
+            yield Server(f"http://127.0.0.1:{port}/v1", server)
         finally:
             below = _below(server.pid)
             server.send_signal(signal.SIGINT)

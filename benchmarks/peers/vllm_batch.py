@@ -1,7 +1,7 @@
 """A batch of one-call rows straight through vLLM, and the same through us, in vLLM's own process.
 
 Runs under the interpreter of vLLM's environment: `python -m benchmarks.peers.vllm_batch`, the task
-as JSON on the first line of standard input; each further line asks for one run.
+as JSON on the first line of standard input; each further line, empty JSON, asks for one run.
 """
 
 from __future__ import annotations

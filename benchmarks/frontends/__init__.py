@@ -1,0 +1,1 @@
+"""The same four programs in two languages, on one server."""
