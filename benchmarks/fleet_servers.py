@@ -39,7 +39,7 @@ AT_ONCE, WINDOW = 8, 32
 def run(options: Options) -> Report:
     """Measure. Raises MissingDataError where vLLM is not installed."""
     python, folder = interpreter(), random_llama(SHAPE)
-    count = 100 if options.quick else 400
+    count = 100 if options.quick else 240
     rows = [{"page": f"{(i * 7919) % PAGES}", "question": f"question {i}"} for i in range(count)]
     with ExitStack() as stack:
         large, *pair = (

@@ -35,7 +35,8 @@ from benchmarks.peers.serving import vllm_server
 from benchmarks.serving import ROOT, SHAPE, interpreter
 
 CACHE = 384  # blocks of 32 tokens
-AT_ONCE = 96  # rows: as many as SGLang has threads
+CONNECTIONS = 96
+AT_ONCE = 32  # rows; more of them would use more documents than the cache holds
 COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_hits", "num_preemptions")
 
 
@@ -48,7 +49,7 @@ def run(options: Options) -> Report:
     folder = wordy_model(replace(SHAPE, seed=3))
     found, ratios = [], {}
     with vllm_server(python, folder, max_model_len=2048, num_gpu_blocks_override=CACHE) as url:
-        backend = OpenAIBackend.open(f"{folder}@{url}", connections=AT_ONCE)
+        backend = OpenAIBackend.open(f"{folder}@{url}", connections=CONNECTIONS)
         runs = count()
         with Apart(sglang, "sglang_peer", model=str(folder), url=url) as peer:
             for name, (make, full, quick) in PROGRAMS.items():
@@ -57,7 +58,9 @@ def run(options: Options) -> Report:
                 spent: dict[str, list[dict[str, float]]] = {"sglang": [], "ramify": []}
 
                 def through_sglang(name: str = name, rows: int = rows) -> list[str]:
-                    asked = peer.ask(program=name, run=f"{next(runs):04d}", rows=rows)
+                    asked = peer.ask(
+                        program=name, run=f"{next(runs):04d}", rows=rows, threads=AT_ONCE
+                    )
                     return list(asked["texts"])
 
                 def through_us(

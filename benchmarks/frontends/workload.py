@@ -71,5 +71,5 @@ PROGRAMS: dict[str, tuple[Callable[[str, int], list[Row]], int, int]] = {
     "skeleton": (questions, 16, 4),
     "tree_of_thought": (questions, 8, 3),
     "judge_panel": (questions, 16, 6),
-    "rag": (readings, 96, 32),
+    "rag": (readings, 64, 32),
 }

@@ -1,7 +1,8 @@
 """SGLang's frontend in its own environment: `python -m benchmarks.peers.sglang_peer`.
 
 Its OpenAI backend in the setting that does the least work: plain completions, so that the server
-renders no messages, and no stop strings. `run_batch` with its own choice of threads (96 here).
+renders no messages, and no stop strings. `run_batch` with as many threads as the other side has
+rows at once.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ def main() -> None:
         rows = workload.PROGRAMS[asked["program"]][0](asked["run"], asked["rows"])
         program = getattr(sglang_programs, asked["program"])
         gc.collect()
-        states = program.run_batch(rows, temperature=0, backend=backend)
+        states = program.run_batch(
+            rows, temperature=0, backend=backend, num_threads=asked["threads"]
+        )
         texts = [state.ret_value for state in states]
         print("RESULT " + json.dumps({"texts": texts}), flush=True)
 

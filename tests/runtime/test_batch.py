@@ -62,6 +62,28 @@ def test_rows_that_share_a_prefix_run_next_to_each_other() -> None:
     assert order == [d for d in range(5) for _ in range(12)]
 
 
+def test_the_first_rows_start_before_a_whole_window_is_traced() -> None:
+    traced: list[int] = []
+    at_first: list[int] = []
+
+    class Watching(rf.FakeBackend):
+        def generate(self, request: Any) -> Any:
+            at_first.append(len(traced))
+            return super().generate(request)
+
+    @rf.program
+    def p(s: rf.State, i: int) -> Any:
+        traced.append(i)
+        s += rf.user(f"row {i}")
+        s += rf.assistant(rf.gen("x", max_tokens=4))
+        return s["x"]
+
+    rows = [{"i": i} for i in range(200)]
+    results = p.run_batch(rows, backend=Watching(), concurrency=64, window=200)
+    assert len(at_first) == len(results) == 200 and not results.failed
+    assert at_first[0] <= 32 + 64  # the second part is traced while the first one starts
+
+
 def test_concurrency_is_bounded() -> None:
     now, most = 0, 0
 
