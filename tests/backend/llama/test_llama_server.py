@@ -118,7 +118,12 @@ def test_programs_are_exact(backend: OpenAIBackend, naive: RadixBackend) -> None
     assert [one.text for one in found] == [one.text for one in right]
 
 
-def test_text_embeddings_and_errors(served: Served) -> None:
+def depth(place: str) -> str:
+    """How deep the water is."""
+    return "8 fathoms"
+
+
+def test_text_tools_embeddings_and_errors(served: Served) -> None:
     chat = OpenAIBackend.open(f"small@{served.url}", wire="chat")
 
     @rf.program
@@ -130,6 +135,10 @@ def test_text_embeddings_and_errors(served: Served) -> None:
 
     result = talk.run(backend=chat)
     assert result.usage.output_tokens == 8 and result.usage.prompt_tokens > 4
+    # tools travel in the server's own form; a random model calls nothing
+    assert chat.capabilities.tools
+    told = rf.patterns.use_tools.run("how deep", [depth], step_tokens=8, backend=chat)
+    assert told.text and told["step0"].calls == []
     vectors = run_sync(chat.embed(["fish", "trade"]))
     assert len(vectors) == 2 and len(vectors[0]) == 128 and vectors[0] != vectors[1]
     with pytest.raises(ServerRefusedError, match=r"no model 'smal'. Did you mean 'small'"):
