@@ -4,7 +4,7 @@
 #   make demo      ask questions about a set of documents, with the small model that ships here
 #   make test      run the tests
 #   make test-vllm the tests against a real vLLM (its CPU build), in an environment of its own
-#   make test-llama the tests against a real llama-server, built from its source (10 minutes, once)
+#   make test-llama the tests against llama.cpp's two servers, built from source (20 minutes, once)
 #   make test-ray  the tests of batches on Ray, in an environment of its own
 #   make lint type check the style and the types
 #   make bench     every benchmark in full; bench-quick: the short forms
@@ -117,11 +117,12 @@ $(READY): pyproject.toml $(VENV)/.torch
 
 # llama-server comes from the source that llama-cpp-python carries, without its web pages
 .venv-llama/.ready: pyproject.toml
-	@echo "making .venv-llama and llama-server (ten minutes, once)"
+	@echo "making .venv-llama and llama-server (twenty minutes, once)"
 	@$(PYTHON) -m venv .venv-llama
 	@.venv-llama/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
 	@.venv-llama/bin/pip install --quiet --disable-pip-version-check -e ".[engine]" gguf==0.19.0 \
 		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
+	@.venv-llama/bin/pip install --quiet --disable-pip-version-check "llama-cpp-python[server]==0.3.36"
 	@.venv-llama/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
 		--dest .venv-llama llama-cpp-python==0.3.36
 	@tar -xzf .venv-llama/llama_cpp_python-0.3.36.tar.gz -C .venv-llama

@@ -33,7 +33,14 @@ from ramify.backend.openai.setup import Parts, assemble
 from ramify.backend.openai.sse import BrokenEventError
 from ramify.backend.openai.wire import LostTokensError
 from ramify.backend.resume import resumed
-from ramify.errors import BackendDiedError, BackendError, CapabilityError, PromptTooLongError, Where
+from ramify.errors import (
+    BackendDiedError,
+    BackendError,
+    CapabilityError,
+    PromptTooLongError,
+    ServerFailedError,
+    Where,
+)
 from ramify.ir.sampling import Sampling
 
 
@@ -124,12 +131,15 @@ class OpenAIBackend:
         try:
             tries = Tries(self._options, request.label)
             lost: list[BackendError] = []
+            said, whole = False, not stream
 
             async def once() -> AsyncGenerator[Delta]:
-                one = self._once(request, path, body, begun, tries, stream=stream and not lost)
+                nonlocal said
+                one = self._once(request, path, body, begun, tries, stream=not whole)
                 try:
                     async with aclosing(one) as deltas:
                         async for delta in deltas:
+                            said = True
                             yield delta
                 except LostTokensError as error:
                     url = self._client.url(path)
@@ -137,8 +147,13 @@ class OpenAIBackend:
                     raise lost[-1] from error
 
             async def again(error: BackendError) -> None:
+                nonlocal whole
+                # in one piece nothing is left out, and its status says what is wrong
+                whole = (
+                    whole or error in lost or (isinstance(error, ServerFailedError) and not said)
+                )
                 if error in lost:
-                    return  # in one piece nothing is left out
+                    return
                 if self._closed:
                     raise error
                 await tries.again(error)

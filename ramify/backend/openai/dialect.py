@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ramify.errors import CapabilityError
@@ -133,16 +133,18 @@ def _json_format(schema: Any, *, strict: bool = True) -> Body:
     return {"response_format": {"type": "json_schema", "json_schema": inner}}
 
 
-def _wrapped(constraint: Constraint) -> Body:
+def _json_object(schema: Any) -> Body:
+    return {"response_format": {"type": "json_object", "schema": schema}}
+
+
+def _choice_form(constraint: Constraint) -> Body:
     choice = {"type": "string", "enum": list(constraint.choices)}
-    return _json_format(
-        {
-            "type": "object",
-            "properties": {"answer": choice},
-            "required": ["answer"],
-            "additionalProperties": False,
-        }
-    )
+    return {
+        "type": "object",
+        "properties": {"answer": choice},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
 
 
 def _gbnf(constraint: Constraint) -> Body:
@@ -223,9 +225,21 @@ TGI = Dialect(
 )
 HOSTED = Dialect(
     name="openai",
-    constraints={"schema": lambda c: _json_format(_schema(c)), "choices": _wrapped},
+    constraints={
+        "schema": lambda c: _json_format(_schema(c)),
+        "choices": lambda c: _json_format(_choice_form(c)),
+    },
     wrapped_choices=True,
     prefix_cache=True,
     tool_role=False,
 )
+# servers that keep to the hosted form but for JSON: that of llama-cpp-python, and no schema at all
+OBJECTS = replace(
+    HOSTED,
+    constraints={
+        "schema": lambda c: _json_object(_schema(c)),
+        "choices": lambda c: _json_object(_choice_form(c)),
+    },
+)
+FREE = replace(HOSTED, constraints={}, wrapped_choices=False)
 DIALECTS = {one.name: one for one in (VLLM, SGLANG, LLAMACPP, TGI, HOSTED)}

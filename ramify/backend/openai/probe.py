@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
 import httpx
 
-from ramify.backend.openai.dialect import DIALECTS, HOSTED, Dialect
+from ramify.backend.openai.dialect import DIALECTS, FREE, HOSTED, OBJECTS, Dialect
 from ramify.backend.openai.failures import message_of, status_error, transport_error, unreadable
 from ramify.backend.openai.options import HOSTED as HOSTED_AT
 from ramify.backend.openai.options import OpenAIOptions
@@ -18,6 +18,7 @@ from ramify.backend.openai.sglang import PATH as SGLANG_PATH
 from ramify.backend.openai.sse import BrokenEventError
 from ramify.backend.openai.wire import Steps
 from ramify.errors import BackendError, ServerRefusedError, ServerTooOldError
+from ramify.ir.sampling import Constraint
 
 # vllm: where structured_outputs came and guided_* went; sglang: where /generate counts what was
 # cached; tgi: where it speaks this protocol
@@ -143,6 +144,18 @@ class Probe:
             return server.priorities
         body = {"model": server.model, "prompt": [1], "max_tokens": 1}
         return "refused" not in self._try("/completions", body | {server.dialect.priority: 1})
+
+    def with_forms(self, server: Server) -> Server:
+        """The server with the forms of JSON that it takes, where it is of no known kind."""
+        if server.dialect is not HOSTED or self._options.base == HOSTED_AT:
+            return server
+        choice = Constraint("choices", choices=("a", "b"))
+        messages = [{"role": "user", "content": "a"}]
+        body = {"model": server.model, "messages": messages, "max_tokens": 1}
+        for dialect in (HOSTED, OBJECTS):
+            if "refused" not in self._try("/chat/completions", body | dialect.constraint(choice)):
+                return replace(server, dialect=dialect)
+        return replace(server, dialect=FREE)
 
     def takes_tools(self, server: Server) -> bool:
         """Whether chats may have tools: servers of open models want to be started for it. The

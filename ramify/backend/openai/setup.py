@@ -73,6 +73,7 @@ def assemble(options: OpenAIOptions, transport: httpx.BaseTransport | None = Non
                     hint="Name the folder of the model's tokenizer with tokenizer=, or leave "
                     "wire=tokens out.",
                 )
+        server = probe.with_forms(server)
         completions = options.wire != "chat" and probe.has_completions(server)
         tools = options.tools
         if tools is None:
@@ -96,7 +97,8 @@ def _renderer(options: OpenAIOptions, server: Server) -> tuple[Renderer | None, 
         except ModelLoadError as error:
             if options.tokenizer:
                 raise
-            why = f"the model's tokenizer is not on this machine ({error.what})"
+            said = error.what.splitlines()[0]
+            why = f"the model's tokenizer is not on this machine ({said})"
             continue
         return Renderer(tokenizer, ChatFormat.from_template(tokenizer)), ""
     return None, why

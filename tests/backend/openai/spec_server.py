@@ -67,6 +67,7 @@ class SpecServer:
         named_logprobs: bool = True,
         incremental: bool = False,
         refuses_tools: bool = False,
+        json_form: str = "",
     ) -> None:
         self.kind = kind
         self.tokenizer = tokenizer
@@ -79,6 +80,7 @@ class SpecServer:
         self.delay = delay
         self.tls = tls
         self.named_logprobs = named_logprobs  # vllm: logprob_token_ids
+        self.json_form = json_form  # the one type of response_format that is taken; "": all
         self.refuses_tools = refuses_tools  # as vLLM does it that was not started for them
         self.incremental = incremental  # sglang: events carry the new ids alone
         self.asked: list[tuple[str, dict[str, Any], dict[str, str]]] = []
@@ -96,12 +98,9 @@ class SpecServer:
         return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/v1"
 
     def posts(self, path: str) -> list[dict[str, Any]]:
-        """The bodies that were posted, without the question whether tools are taken."""
-        return [
-            body
-            for where, body, _ in self.asked
-            if where == path and '"name": "probe"' not in json.dumps(body.get("tools"))
-        ]
+        """The bodies that were posted, without the questions at the start in chats."""
+        found = [body for where, body, _ in self.asked if where == path]
+        return [one for one in found if "messages" not in one or one.get("max_tokens") != 1]
 
     @contextmanager
     def running(self) -> Iterator[SpecServer]:
@@ -409,11 +408,16 @@ class SpecServer:
     ) -> bool:
         text = json.dumps(body["messages"])
         words = self._words([ord(c) for c in text], body)
-        form = body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        form = body.get("response_format", {})
+        form = (form.get("json_schema") or form).get("schema", {})
         options = form.get("properties", {}).get("answer", {}).get("enum")
         if options:
             words = ['{"answer": ', json.dumps(options[draw(text.encode()) % len(options)]), "}"]
         usage = self._usage(len(text) // 4, 0, len(words))
+        form = body.get("response_format", {})
+        if self.json_form and form and form["type"] != self.json_form:
+            self._json(writer, 422, {"error": {"message": f"Input should be {self.json_form!r}"}})
+            return True
         if body.get("tools") and self.refuses_tools:
             said = '"auto" tool choice requires --enable-auto-tool-choice'
             self._json(writer, 400, {"error": {"message": said}})

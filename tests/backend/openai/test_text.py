@@ -98,14 +98,20 @@ def test_what_a_chat_server_cannot_do_is_named() -> None:
         assert sent["messages"][-1] == {"role": "assistant", "content": "It is "}
 
 
-def test_choices_travel_as_a_schema_and_come_back_as_text() -> None:
+@pytest.mark.parametrize("form", ["json_schema", "json_object"])
+def test_choices_travel_as_a_schema_and_come_back_as_text(form: str) -> None:
     @rf.program
     def pick(s: rf.State, word: str) -> Any:
         s += rf.user(word)
         s += rf.assistant(rf.gen("label", choices=["good", "bad", 'the "worst"']))
         return s["label"]
 
-    with SpecServer("openai").running() as server:
+    with SpecServer("openai", json_form="text").running() as server:
+        backend = OpenAIBackend.open(f"small@{server.url}")
+        assert not backend.capabilities.constraints
+        with pytest.raises(CapabilityError, match="cannot enforce a choices"):
+            pick.run(word="w", backend=backend)
+    with SpecServer("openai", json_form=form).running() as server:
         backend = OpenAIBackend.open(f"small@{server.url}")
         texts = {pick.run(word=f"w{i}", backend=backend).text for i in range(12)}
         assert texts == {"good", "bad", 'the "worst"'}
