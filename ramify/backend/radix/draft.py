@@ -48,6 +48,11 @@ class Drafter:
         self._drafts: dict[Sequence, Draft] = {}
         self._begun = 0.0
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is drafted in this step."""
+        return not self._drafts
+
     def prepare(self, answers: list[Answer]) -> None:
         """Write drafts behind the known tokens of answers that are about to go on by one."""
         self._begun = perf_counter()
@@ -62,12 +67,11 @@ class Drafter:
             room = min(answer.left - 1, self.policy.most)
             if room < 1:
                 continue
-            record = self._records.setdefault(sequence, Record())
-            draft = self._lookup(answer, record, room, count, rows)
+            draft = self._lookup(answer, room, count, rows)
             if draft is not None:
                 rows += self._write(answer, draft)
             elif self._proposer is not None:
-                most = self.policy.width(record, MODEL, answers=count, rows=rows)
+                most = self.policy.width(self._record(sequence), MODEL, answers=count, rows=rows)
                 if most:
                     rest[answer] = min(most, room)
                     rows += rest[answer]
@@ -75,17 +79,23 @@ class Drafter:
             for answer, tokens in self._proposer.propose(rest).items():
                 self._write(answer, Draft(tokens, MODEL))
 
-    def _lookup(
-        self, answer: Answer, record: Record, room: int, answers: int, rows: int
-    ) -> Draft | None:
+    def _record(self, sequence: Sequence) -> Record:
+        record = self._records.get(sequence)
+        if record is None:
+            record = self._records[sequence] = Record()
+        return record
+
+    def _lookup(self, answer: Answer, room: int, answers: int, rows: int) -> Draft | None:
         matcher = answer.row.matcher
         forced = matcher.forced() if matcher is not None else []
         if forced:
+            record = self._record(answer.sequence)
             most = self.policy.width(record, FORCED, answers=answers, rows=rows)
             return Draft(forced[: min(most, room)], FORCED) if most else None
         tokens, length = self._ngrams.propose(answer.sequence, room)
         if not tokens:
             return None
+        record = self._record(answer.sequence)
         most = self.policy.width(record, length, answers=answers, rows=rows)
         return Draft(tokens[:most], length) if most else None
 
@@ -134,7 +144,7 @@ class Drafter:
         sequence.drafted = 0
         if draft is None or not count:
             return 0
-        record = self._records.setdefault(sequence, Record())
+        record = self._record(sequence)
         self.policy.observe(record, draft.kind, drafted=count, accepted=accepted)
         return count
 

@@ -14,7 +14,8 @@ _FADE = 0.99  # weight of what was measured one step ago
 _FORGET = 0.9  # weight of an answer's draft before the last: text that copies may stop to
 _PRIOR = 6.0  # how many trials the experience of all counts for one answer
 _FIRST = 0.7  # chance of acceptance before anything was measured
-_PROBE = 24  # every so many steps without a draft, one of two tokens is tried
+_PROBE = 24  # after so many steps without a draft one of two tokens is tried, then after twice
+_RARELY = 16 * _PROBE  # as many, up to this: what never pays is tried more and more rarely
 _CERTAIN = 0.95  # no draft is more likely than that for long
 _SHARE = 0.04  # of a step's time that a row more costs, before anything was measured
 _OUTLIER = 5.0  # steps that took so many times what was expected are not believed
@@ -84,6 +85,7 @@ class Record:
 
     kinds: dict[int, Acceptance] = field(default_factory=dict)
     idle: int = 0  # steps since a draft was made
+    patience: int = _PROBE  # steps without one until the next is tried
 
 
 class DraftPolicy:
@@ -117,12 +119,12 @@ class DraftPolicy:
             return self.most
         count = self.most if chance >= 1 else int(log(min(1.0, least)) / log(chance))
         if least < 1 and count > 0:
-            record.idle = 0
+            record.idle, record.patience = 0, _PROBE
             return min(self.most, count)
         record.idle += 1
-        if record.idle < _PROBE:
+        if record.idle < record.patience:
             return 0
-        record.idle = 0
+        record.idle, record.patience = 0, min(_RARELY, 2 * record.patience)
         return min(2, self.most)
 
     def observe(self, record: Record, kind: int, *, drafted: int, accepted: int) -> None:

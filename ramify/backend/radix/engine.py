@@ -104,6 +104,7 @@ class Engine:
         )  # fmt: skip
 
     def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
+        drafter = self.drafter if self.drafter is not None and not self.drafter.idle else None
         answers: list[tuple[Answer, int]] = []  # and how many rows each has
         at: list[int] = []
         rows: list[Row] = []
@@ -114,10 +115,10 @@ class Engine:
                 answer, count = job.answers[sequence], item.last - item.first
                 answers.append((answer, count))
                 at += range(item.first, item.last)
-                if self.drafter is None:
+                if drafter is None:
                     rows.append(answer.sampling_row())
                 else:
-                    rows += self.drafter.rows(answer, count)
+                    rows += drafter.rows(answer, count)
             elif isinstance(job, Scoring):
                 self._take_scores(job, item, logits[item.first : item.last])
         if not answers:
@@ -125,15 +126,15 @@ class Engine:
         choices = choose(logits if len(at) == len(logits) else logits[at], rows)
         first = 0
         for answer, count in answers:
-            self._advance(answer, choices[first : first + count])
+            self._advance(answer, choices[first : first + count], drafter)
             first += count
 
-    def _advance(self, answer: Answer, choices: list[Choice]) -> None:
+    def _advance(self, answer: Answer, choices: list[Choice], drafter: Drafter | None) -> None:
         """Give an answer its next token, and those behind it as long as its draft was right."""
         if answer.job not in self.jobs:
             return  # another of its branches failed in this step
         sequence, accepted = answer.sequence, 0
-        draft = self.drafter.drafted(answer) if self.drafter is not None else []
+        draft = drafter.drafted(answer) if drafter is not None else []
         row = answer.row
         while self._go_on(answer, choices[accepted]):
             if accepted + 1 == len(choices) or choices[accepted].token != draft[accepted]:
@@ -142,11 +143,11 @@ class Engine:
                 break  # it has forked: what follows draws by other rules
             accepted += 1
             sequence.done += 1
-        if self.drafter is not None:
-            self.metrics.drafted += self.drafter.judge(answer, accepted)
+        if drafter is not None:
+            self.metrics.drafted += drafter.judge(answer, accepted)
             self.metrics.accepted += accepted
-            if answer.ended:
-                self.drafter.forget(sequence)
+        if self.drafter is not None and answer.ended:
+            self.drafter.forget(sequence)
 
     def _go_on(self, answer: Answer, choice: Choice) -> bool:
         """Give an answer a token, or end its request with what went wrong; whether it goes on."""

@@ -3,11 +3,15 @@
 What is looked through: the prompt, with the passages and skeletons in it, the answer so far, and
 the prompts and answers of all that begin alike under the same salt: siblings, mostly. (Prompt
 lookup decoding: A. Saxena, 2023; LLMA, arXiv:2304.04487.)
+
+A lookup costs two or three accesses to dicts of numbers, about a microsecond: text in which nothing
+repeats is looked through at every step, and must not pay for it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass, field
 
 from ramify.backend.radix.node import common_length
 from ramify.backend.radix.sequence import Sequence
@@ -18,30 +22,60 @@ _BEGIN = 16  # tokens that a family has in common
 _TRIED = 8  # places that are looked at for one lookup
 _FAMILIES = 32
 _TOKENS = 1 << 17  # per family; over it, the family begins anew
+_PAIR = 40  # bits that a pair's first token is shifted by
+_PLACE = 24  # bits of a place that say where in its text it is: over the tokens of a family
+_WITHIN = (1 << _PLACE) - 1
 
 
 class Family:
-    """The texts of sequences that begin alike, indexed by pairs of tokens."""
+    """The texts of sequences that begin alike, indexed by pairs of tokens.
+
+    A place is a number: of the text, and in it of the pair's second token. Each pair has its latest
+    place, and each place the one before it of the same pair. All of it are plain numbers in two
+    dicts, which the garbage collector need not walk.
+    """
 
     def __init__(self) -> None:
         self.size = 0
         self.prompt: IntArray | None = None  # of the latest member
-        self.seen: dict[tuple[int, int], list[tuple[list[int], int]]] = {}  # text, end of pair
+        self.texts: list[list[int]] = []
+        self._latest: dict[int, int] = {}
+        self._before: dict[int, int] = {}
 
-    def add(self, text: list[int], tokens: list[int]) -> None:
-        """Let a text of this family go on."""
-        at = len(text)
+    def begin(self) -> int:
+        """A new text; returns its number."""
+        self.texts.append([])
+        return len(self.texts) - 1
+
+    def add(self, number: int, tokens: list[int]) -> None:
+        """Let a text go on."""
+        text, latest = self.texts[number], self._latest
+        place = (number << _PLACE) + len(text)
+        last = text[-1] if text else None
+        for token in tokens:
+            if last is not None:
+                pair = (last << _PAIR) + token
+                known = latest.get(pair)
+                if known is not None:
+                    self._before[place] = known
+                latest[pair] = place
+            last = token
+            place += 1
         text += tokens
         self.size += len(tokens)
-        for end in range(max(1, at), len(text)):
-            self.seen.setdefault((text[end - 1], text[end]), []).append((text, end))
 
-    def find(self, text: list[int], most: int) -> tuple[list[int], int]:
-        """What followed the longest, latest place that ends as `text` does, and the match's length
+    def find(self, number: int, most: int) -> tuple[list[int], int]:
+        """What followed the longest, latest place that ends as a text does, and the match's length
         (2 to `LONGEST`; 0 with nothing)."""
+        text = self.texts[number]
         best: list[int] = []
         length = 0
-        for other, end in reversed(self.seen.get((text[-2], text[-1]), ())[-_TRIED:]):
+        place = self._latest.get((text[-2] << _PAIR) + text[-1])
+        for _ in range(_TRIED):
+            if place is None:
+                break
+            other, end = self.texts[place >> _PLACE], place & _WITHIN
+            place = self._before.get(place)
             if end + 1 == len(other):
                 continue  # the end of a text, mostly of this one
             same = 2
@@ -54,19 +88,32 @@ class Family:
         return best, length
 
 
+@dataclass(slots=True)
+class _Member:
+    """A sequence's text in its family, and how many of the sequence's tokens are read."""
+
+    family: Family
+    number: int
+    text: list[int] = field(init=False)  # the family's
+    read: int
+
+    def __post_init__(self) -> None:
+        self.text = self.family.texts[self.number]
+
+
 class Ngrams:
     """Drafts for sequences, from the families that they belong to."""
 
     def __init__(self) -> None:
         self._families: OrderedDict[tuple[str, bytes], Family] = OrderedDict()
-        self._texts: dict[Sequence, tuple[Family, list[int], int]] = {}  # and tokens read so far
+        self._members: dict[Sequence, _Member] = {}
 
     def propose(self, sequence: Sequence, most: int) -> tuple[list[int], int]:
         """Up to `most` tokens that may follow, and how long the match is that speaks for them."""
-        family, text = self._sync(sequence)
-        if len(text) < 2 or most < 1:
+        member = self._sync(sequence)
+        if len(member.text) < 2 or most < 1:
             return [], 0
-        found, length = family.find(text, most)
+        found, length = member.family.find(member.number, most)
         for at, token in enumerate(found):
             if token < 0:  # a vector's number
                 return found[:at], length
@@ -74,25 +121,25 @@ class Ngrams:
 
     def forget(self, sequence: Sequence) -> None:
         """A sequence has ended; what it said stays for its siblings."""
-        if sequence in self._texts:
+        if sequence in self._members:
             self._sync(sequence)
-            del self._texts[sequence]
+            del self._members[sequence]
 
-    def _sync(self, sequence: Sequence) -> tuple[Family, list[int]]:
+    def _sync(self, sequence: Sequence) -> _Member:
         """Read what is new in a sequence."""
-        entry = self._texts.get(sequence)
-        if entry is None:
+        member = self._members.get(sequence)
+        if member is None:
             family = self._family(sequence)
             start = 0
             if family.prompt is not None:  # what the member before began with is known
                 start = max(0, common_length(family.prompt, sequence.known) - LONGEST)
             family.prompt = sequence.known.copy()
-            entry = (family, [], start)
-        family, text, read = entry
-        if read < sequence.length:
-            family.add(text, sequence.tokens[read : sequence.length].tolist())
-        self._texts[sequence] = (family, text, sequence.length)
-        return family, text
+            member = self._members[sequence] = _Member(family, family.begin(), start)
+        if member.read < sequence.length:
+            tokens: list[int] = sequence.tokens[member.read : sequence.length].tolist()
+            member.family.add(member.number, tokens)
+            member.read = sequence.length
+        return member
 
     def _family(self, sequence: Sequence) -> Family:
         key = (sequence.job.salt, sequence.tokens[:_BEGIN].tobytes())
