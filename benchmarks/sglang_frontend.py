@@ -9,10 +9,11 @@ holds about 60 % of the documents. Tokens and hits are the server's own counts.
 
 Prompts and written tokens being equal, the engine has the same work from both unless one finds more
 in the cache. On two cores the engine's worker is the bottleneck: of a run of the skeletons it uses
-2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it. So only the order of rows
-can make a difference here, and only where the cache does not hold everything. There ours finds less
-than SGLang's threads do, probably because a node's priority is its critical path: first calls of later
-rows go before the follow-ups of earlier ones, and push their documents out.
+2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it. So only the order of the
+calls can make a difference here, and only where the cache does not hold everything. There ours
+finds a little less than SGLang's threads do. A guess at why, not tested: a node's priority is its
+critical path, so the first calls of later rows go before the follow-ups of earlier ones, and push
+their documents out.
 
 Needs vLLM's environment and SGLang's (`make bench-peers`; RAMIFY_VLLM_PYTHON and
 RAMIFY_SGLANG_PYTHON name other interpreters). A random model of 4 x 256 in float32: on two cores
