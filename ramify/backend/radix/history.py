@@ -70,11 +70,15 @@ class History:
         keys = keys[: len(self._key) // 2]
         if len(keys) > len(self._free):
             self._forget(max(len(keys), len(self._key) // 4), now)
-        if not keys:
+        # Of a prompt whose beginning was forgotten, the rest may be known still.
+        known = [self._row[key] for key in keys if key in self._row]
+        self._last[known] = now
+        new = [key for key in dict.fromkeys(keys) if key not in self._row]
+        if not new:
             return
-        rows = [self._free.pop() for _ in keys]
-        self._row.update(zip(keys, rows, strict=True))
-        self._key[rows], self._last[rows], self._uses[rows] = keys, now, 1
+        rows = [self._free.pop() for _ in new]
+        self._row.update(zip(new, rows, strict=True))
+        self._key[rows], self._last[rows], self._uses[rows] = new, now, 1
 
     def _forget(self, count: int, now: int) -> None:
         """Free the rows used longest ago; old observations fade at the same pace."""
@@ -97,3 +101,11 @@ class History:
         start = np.uint64(hash(salt) & 0xFFFFFFFFFFFFFFFF)
         found: list[int] = (sums[self._step - 1 :: self._step] + start).tolist()
         return found
+
+    def check(self) -> None:
+        """Raise AssertionError where hashes and rows disagree."""
+        held = set(self._row.values())
+        assert len(held) == len(self._row), "two hashes have one row"
+        assert held.isdisjoint(self._free) and len(held) + len(self._free) == len(self._key)
+        assert held == set(np.flatnonzero(self._uses).tolist()), "a row is used and has no hash"
+        assert all(int(self._key[row]) == key for key, row in self._row.items())

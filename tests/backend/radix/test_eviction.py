@@ -116,6 +116,16 @@ def test_history_learns_how_long_it_takes_and_stays_bounded() -> None:
     assert len(history._row) + len(history._free) == len(history._uses)
 
 
+def test_history_of_prompts_whose_beginnings_were_forgotten() -> None:
+    """Less room than one prompt needs at times, so that forgetting cuts through prompts."""
+    history = History(200)
+    rng = np.random.default_rng(3)
+    prompts = [rng.integers(0, 9, 32 * int(n)) for n in rng.integers(1, 45, 12)]
+    for now in range(600):
+        history.saw("", prompts[rng.integers(12)], 40 * now)
+        history.check()
+
+
 def test_the_worth_order_forgets_what_is_not_there_any_more() -> None:
     cache = Cache(5_000, order=WorthOrder(5_000))
     for i in range(3_000):
