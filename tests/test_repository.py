@@ -24,7 +24,7 @@ PACKAGE = ROOT / "ramify"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 TARGETS = (
-    "demo", "test", "test-vllm", "test-ray", "lint", "type",
+    "demo", "test", "test-vllm", "test-llama", "test-ray", "lint", "type",
     "bench", "bench-quick", "bench-peers", "docs", "clean",
 )  # fmt: skip
 SKIPPED = {".git", "build", "dist", "node_modules"}
