@@ -100,6 +100,7 @@ class Run:
             self._load()
         if args.stage is not None:
             self.progress.stage = args.stage
+            self.progress.best = Progress().best
         self.lean, self.mean_lean = Lean(self.model), Lean(self.mean)
         if args.compile:
             compile_all()
