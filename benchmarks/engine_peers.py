@@ -4,7 +4,8 @@ Random weights of SmolLM2-135M's shape in bfloat16, greedy, end tokens ignored, 
 cache, all engines in turns. vLLM and llama.cpp run in environments of their own (`make
 bench-peers`) and are asked over pipes; settings are tried first, workload by workload, and each
 engine's best one is measured. An engine that is far behind in the trial is not measured again:
-its row says "tried".
+its row says "tried". One that is very far behind is not tried at its other settings, and one whose
+trials have taken their time is tried no more: its rows say so.
 
 The ratio of a workload is the best peer's seconds over ours, medians. `limit_2048x16` is the share
 of the machine's limit that decoding 16 branches of 2,048 tokens reaches, over one half;
@@ -13,8 +14,9 @@ of the machine's limit that decoding 16 branches of 2,048 tokens reaches, over o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ SHAPE = LlamaShape(
 )
 POOL = 16_384  # tokens of KV: a little more than the largest workload needs
 BEHIND = 1.5  # times the best peer's seconds, from which on one trial is enough
+FAR_BEHIND = 3.0  # from which on the engine's other settings are not tried on this workload
+TRIALS = 150.0  # seconds that an engine's trials may take over all workloads
 LLAMA_CPP = [{"ubatch": rows, "flash": flash} for rows in (512, 2048) for flash in (1, 0)]
 VLLM = [{"leader_first": order} for order in (True, False)]
 ALL = tuple(workload.name for workload in TABLE)
@@ -112,19 +116,59 @@ def open_peers(
     return peers, entries, versions
 
 
+Best = dict[str, tuple[float, Entry]]  # of each engine: seconds at its best setting
+
+
+@dataclass(slots=True)
+class Trials:
+    """Which settings of the peers are worth measuring, and the seconds spent on finding out."""
+
+    entries: list[Entry]  # the engines expected to be fastest first
+    spent: dict[str, float] = field(default_factory=dict)
+
+    def best(self, workload: Workload) -> Best:
+        """The engines at their best settings on this workload."""
+        best: Best = {}
+        for entry in self.entries:
+            if workload.name not in entry.only or self.over(entry.engine):
+                continue
+            least = min((seconds for seconds, _ in best.values()), default=math.inf)
+            if entry.engine in best and best[entry.engine][0] > FAR_BEHIND * least:
+                continue
+            found = self._seconds(entry, workload)
+            if found < FAR_BEHIND * least:
+                found = min(found, self._seconds(entry, workload))
+            note(f"{workload.name}: {entry.engine}, {entry.setting}: {found:.3f} s")
+            if entry.engine not in best or found < best[entry.engine][0]:
+                best[entry.engine] = (found, entry)
+        return best
+
+    def over(self, engine: str) -> bool:
+        """Has this engine had the time for its trials? The fastest one always has some left."""
+        return engine != self.entries[0].engine and self.spent.get(engine, 0.0) > TRIALS
+
+    def left_out(self, workload: Workload, best: Best) -> list[Mapping[str, Any]]:
+        """Rows of the engines that this workload was not tried on for want of time."""
+        engines = {entry.engine for entry in self.entries if workload.name in entry.only}
+        return [
+            {
+                "workload": workload.name, "engine": engine,
+                "setting": f"not tried: its trials had taken {self.spent[engine]:.0f} s",
+            }
+            for engine in sorted(engines - best.keys())
+        ]  # fmt: skip
+
+    def _seconds(self, entry: Entry, workload: Workload) -> float:
+        (timing,) = interleave([entry.contender(workload)], 1, warmups=0).values()
+        self.spent[entry.engine] = self.spent.get(entry.engine, 0.0) + timing.best
+        return timing.best
+
+
 def measure(
-    workload: Workload, ours: Entry, peers: list[Entry], repeats: int, warmups: int
+    workload: Workload, ours: Entry, trials: Trials, repeats: int, warmups: int
 ) -> tuple[list[Mapping[str, Any]], Timing, float]:
     """The rows of a workload, our timing, and the best peer's median."""
-    best: dict[str, tuple[float, Entry]] = {}
-    for entry in peers:
-        if workload.name not in entry.only:
-            continue
-        seconds = interleave([entry.contender(workload)], 1, warmups=warmups)
-        found = next(iter(seconds.values())).best
-        note(f"{workload.name}: {entry.engine}, {entry.setting}: {found:.3f} s")
-        if entry.engine not in best or found < best[entry.engine][0]:
-            best[entry.engine] = (found, entry)
+    best = trials.best(workload)
     least = min(seconds for seconds, _ in best.values())
     near = [entry for seconds, entry in best.values() if seconds < BEHIND * least]
     contenders = {entry.engine: entry.contender(workload) for entry in (ours, *near)}
@@ -145,6 +189,7 @@ def measure(
         for engine, (s, e) in best.items()
         if engine not in by_engine
     ]
+    rows += trials.left_out(workload, best)
     note(f"{workload.name}: " + ", ".join(f"{e} {t.median:.3f} s" for e, t in by_engine.items()))
     mine = by_engine.pop(ours.engine)
     return rows, mine, min(timing.median for timing in by_engine.values())
@@ -168,18 +213,19 @@ def run(options: Options) -> Report:
     torch.set_num_threads(count)
     folder = random_llama(SHAPE)
     limits = calibrate(SHAPE.dtype)
-    repeats = options.repeats or (5 if options.quick else 9)
+    repeats = options.repeats or (5 if options.quick else 7)
     remotes, entries, versions = open_peers(folder, count, quick=options.quick)
     hf = huggingface.engines(huggingface.load(folder, SHAPE.dtype), quick=True)
     entries += [here(engine, SHAPE.vocab) for engine in few(hf)]
     engine = Ramify(folder, SHAPE.dtype, pool_tokens=POOL)
     ours = here(engine, SHAPE.vocab)
+    trials = Trials(entries)
     rows: list[Mapping[str, Any]] = []
     ratios: dict[str, float] = {}
     timings = {}
     for workload in TABLE:
         found, timings[workload.name], peer = measure(
-            workload, ours, entries, repeats, warmups=0 if options.quick else 1
+            workload, ours, trials, repeats, warmups=0 if options.quick else 1
         )
         rows += found
         ratios[workload.name] = peer / timings[workload.name].median
