@@ -11,7 +11,9 @@ pytest.importorskip("torch")
 
 import ramify as rf
 from ramify.demo.organize import (
+    answer_at_once,
     answer_by_graph,
+    describe_at_once,
     describe_by_forks,
     describe_by_skeleton,
     describe_in_turns,
@@ -56,19 +58,35 @@ def test_points_side_by_side_keep_the_facts_of_points_in_turn(backend: Any) -> N
     assert right["skeleton"] >= 0.95 * right["turns"]
 
 
-def test_the_models_own_skeleton_has_the_form_that_it_is_held_to(backend: Any) -> None:
-    """Whether it names the right points is the model's matter; see benchmarks/organize_quality."""
-    town = TOWNS[0]
-    result = describe_by_skeleton.run(f"[1] {town.text}", town.title, backend=backend)
-    calls = [account for account in result.accounts.values() if account.prompt_tokens]
-    plain = any("plain answer" in note for note in result.notes)
-    assert result.text and (len(calls) == 2 if plain else len(calls) > 2)
+def test_own_skeletons_and_forks_keep_the_facts_of_one_answer(backend: Any) -> None:
+    """On 12 towns; counted over 200 by `python -m benchmarks organize_quality`."""
+    towns = load_towns()[:12]
+    rows = [{"passage": f"[1] {town.text}", "town": town.title} for town in towns]
+    right = {}
+    for program in (describe_at_once, describe_by_skeleton, describe_by_forks):
+        results = program.run_batch(rows, backend=backend)
+        found = [results.by_row[at] for at in range(len(rows))]
+        assert all(result.failure is None for result in found)
+        if program is describe_by_skeleton:
+            assert not any("plain answer" in note for result in found for note in result.notes)
+        right[program] = sum(
+            facts_right(result.text, town.facts) for result, town in zip(found, towns, strict=True)
+        )
+    assert right[describe_at_once] >= 0.9 * sum(len(town.facts) for town in towns)
+    assert right[describe_by_skeleton] >= 0.95 * right[describe_at_once]
+    assert right[describe_by_forks] >= 0.95 * right[describe_at_once]
 
 
-def test_forks_and_graphs_run_whatever_the_model_has_learned(backend: Any) -> None:
-    town = TOWNS[0]
-    forked = describe_by_forks.run(f"[1] {town.text}", town.title, backend=backend)
-    assert forked.text
-    index = rf.Index.of([(one.title, one.text) for one in TOWNS], dense=False)
-    question = next(q.question for q in load_questions() if q.kind == "two_step")
-    assert answer_by_graph.run(question, index, backend=backend).text
+def test_two_step_questions_are_answered_by_graph_and_hardly_at_once(backend: Any) -> None:
+    """On 10 questions; counted over 200 by `python -m benchmarks organize_quality`."""
+    index = rf.Index.of([(one.title, one.text) for one in load_towns()], dense=False)
+    asked = [question for question in load_questions() if question.kind == "two_step"][:10]
+    rows = [{"question": question.question, "towns": index} for question in asked]
+    right = {}
+    for program in (answer_at_once, answer_by_graph):
+        results = program.run_batch(rows, backend=backend)
+        right[program] = sum(
+            facts_right(results.by_row[at].text, question.facts) == len(question.facts)
+            for at, question in enumerate(asked)
+        )
+    assert right[answer_by_graph] >= 7 and right[answer_by_graph] > right[answer_at_once]
