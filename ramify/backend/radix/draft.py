@@ -8,6 +8,7 @@ drafts, greedy or with a seed: nothing is accepted but what would have been draw
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Protocol
@@ -153,6 +154,13 @@ class Drafter:
         self._records.pop(sequence, None)
         self._drafts.pop(sequence, None)
         self._ngrams.forget(sequence)
+
+    def check(self, live: Collection[int]) -> None:
+        """Raise AssertionError where something is kept of a sequence that has ended; `live` are
+        the ids (`id()`) of the others. Between two steps only."""
+        for known in (self._records, self._drafts):
+            assert all(id(sequence) in live for sequence in known), "an ended answer is remembered"
+        self._ngrams.check(live)
 
 
 def _along(matcher: Matcher, tokens: list[int]) -> list[Matcher]:

@@ -258,6 +258,8 @@ class Engine:
         live = {id(s) for job in self.jobs for s in job.live}
         known = {id(s) for s in (*self.scheduler.running, *self.scheduler.waiting)}
         assert live == known
+        if self.drafter is not None:
+            self.drafter.check(live)
 
 
 def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:

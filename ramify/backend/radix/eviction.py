@@ -39,6 +39,10 @@ class Order(Protocol):
         """Every node that `pop` may give, and perhaps some that it will skip."""
         ...
 
+    def check(self) -> None:
+        """Raise AssertionError where the order breaks an invariant of its own."""
+        ...
+
 
 def evictable(node: Node) -> bool:
     """Whether a node is a leaf that no sequence uses, and not gone."""
@@ -84,6 +88,13 @@ class HeapOrder:
 
     def __iter__(self) -> Iterator[Node]:
         return (entry[-1] for entry in self._heap if _valid(entry))
+
+    def check(self) -> None:
+        heap = self._heap
+        assert len(heap) <= self._limit, "entries that are not valid are kept"
+        assert all(heap[(at - 1) // 2][:2] < heap[at][:2] for at in range(1, len(heap)))
+        valid = [entry[1] for entry in heap if _valid(entry)]
+        assert len(valid) == len(set(valid)) and max(valid, default=0) <= self._entries
 
 
 def _valid(entry: tuple[float, int, Node]) -> bool:

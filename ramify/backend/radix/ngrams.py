@@ -11,6 +11,7 @@ repeats is looked through at every step, and must not pay for it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from ramify.backend.radix.node import common_length
@@ -87,6 +88,20 @@ class Family:
                     break
         return best, length
 
+    def check(self) -> None:
+        """Raise AssertionError where places and texts disagree."""
+        assert self.size == sum(map(len, self.texts))
+        seen: set[int] = set()
+        for pair, latest in self._latest.items():
+            place: int | None = latest
+            while place is not None:
+                text, at = self.texts[place >> _PLACE], place & _WITHIN
+                assert 0 < at < len(text) and (text[at - 1] << _PAIR) + text[at] == pair
+                assert place not in seen, "a place comes twice"
+                seen.add(place)
+                place = self._before.get(place)
+        assert len(seen) == sum(max(0, len(text) - 1) for text in self.texts)
+
 
 @dataclass(slots=True)
 class _Member:
@@ -124,6 +139,20 @@ class Ngrams:
         if sequence in self._members:
             self._sync(sequence)
             del self._members[sequence]
+
+    def check(self, live: Collection[int]) -> None:
+        """Raise AssertionError where texts and sequences disagree, or one is kept whose id is not
+        among the `live` ones."""
+        assert len(self._families) <= _FAMILIES
+        for sequence, member in self._members.items():
+            assert id(sequence) in live, "the text of an ended sequence is still read"
+            start = member.read - len(member.text)
+            assert 0 <= start <= member.read <= sequence.length
+            assert member.text == sequence.tokens[start : member.read].tolist()
+        families = {id(f): f for f in self._families.values()}
+        families |= {id(m.family): m.family for m in self._members.values()}
+        for family in families.values():
+            family.check()
 
     def _sync(self, sequence: Sequence) -> _Member:
         """Read what is new in a sequence."""

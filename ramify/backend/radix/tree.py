@@ -261,3 +261,4 @@ class RadixTree:
         """
         found = check_nodes(self._roots.values(), self._order, leaves)
         assert found == (self.nodes, self.total, self.locked), "the counters are wrong"
+        self._order.check()

@@ -111,6 +111,18 @@ class WorthOrder:
     def __iter__(self) -> Iterator[Node]:
         return (entry[-1] for leaves in self._leaves for entry in leaves if _valid(entry))
 
+    def check(self) -> None:
+        self._history.check()
+        assert self._held == sum(map(len, self._leaves)) <= self._limit, "old entries are kept"
+        numbers: list[int] = []
+        for leaves in self._leaves:
+            order = [entry[:2] for entry in leaves]
+            assert order == sorted(order), "a class is not in the order of its last uses"
+            for entry in filter(_valid, leaves):
+                assert entry[0] == entry[-1].last_use, "a leaf stands where it was used before"
+                numbers.append(entry[1])
+        assert len(numbers) == len(set(numbers)), "a leaf is there twice"
+
 
 def _valid(entry: Entry) -> bool:
     _, number, node = entry

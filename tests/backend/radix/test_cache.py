@@ -40,6 +40,8 @@ class CacheMachine(RuleBasedStateMachine):
         order = type(self).order
         self.cache = Cache(SLOTS, shared=self.shared, order=order() if order else None)
         self.running: list[Sequence] = []
+        self.preempted: list[Sequence] = []
+        self.files: list[tuple[str, Any, list[tuple[str, bytes]]]] = []  # saved: root, tokens, KV
         self.kv: dict[int, tuple[str, bytes]] = {}
         self.host_kv: dict[int, tuple[str, bytes]] = {}
         if self.host:
@@ -152,6 +154,49 @@ class CacheMachine(RuleBasedStateMachine):
     def retire(self, i: int, keep: bool) -> None:
         if self.running:
             self.cache.retire(self.running.pop(i % len(self.running)), keep=keep)
+
+    @rule(i=st.integers(0, 99))
+    def preempt(self, i: int) -> None:
+        if self.running:
+            sequence = self.running.pop(i % len(self.running))
+            self.cache.retire(sequence)
+            self.preempted.append(sequence)
+
+    @rule(i=st.integers(0, 99))
+    def go_on(self, i: int) -> None:
+        """A sequence that lost its slots comes back, as long as it has become."""
+        if self.preempted:
+            sequence = self.preempted.pop(i % len(self.preempted))
+            if self.cache.admit(sequence):
+                self.running.append(sequence)
+            else:
+                self.preempted.append(sequence)
+
+    @rule(i=st.integers(0, 99), cut=st.integers(1, 30))
+    def save(self, i: int, cut: int) -> None:
+        """A prefix goes to a file if all of its KV is in the tree."""
+        known = [s for s in (*self.running, *self.preempted) if not s.supports]
+        if known:
+            sequence = known[i % len(known)]
+            tokens = sequence.known[:cut].copy()
+            slots = self.cache.kept(sequence.root, tokens)
+            if slots is not None:
+                file = [self.kv[slot] for slot in slots.tolist()]
+                assert file == [self.text(sequence, at) for at in range(len(tokens))]
+                self.files.append((sequence.root, tokens, file))
+
+    @rule(i=st.integers(0, 99))
+    def load(self, i: int) -> None:
+        if self.files:
+            root, tokens, file = self.files[i % len(self.files)]
+
+            def fill(slots: Any, start: int) -> None:
+                self.kv.update(zip(slots.tolist(), file[start:], strict=True))
+
+            if self.cache.adopt(root, tokens, fill):
+                slots = self.cache.kept(root, tokens) if self.shared else None
+                assert not self.shared or slots is not None
+                assert slots is None or [self.kv[slot] for slot in slots.tolist()] == file
 
     @rule(n=st.integers(1, 40))
     def evict(self, n: int) -> None:
