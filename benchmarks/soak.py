@@ -32,7 +32,8 @@ from ramify.backend.radix.worth import WorthOrder
 
 MILLION = 1_000_000
 SECONDS, QUICK_SECONDS, SLICE = 120.0, 10.0, 0.15  # SLICE: share of it with the real model
-SLOTS, HOST, TRUNKS = 12_000, 6_000, 200
+SLOTS, HOST, TRUNKS = 2_400, 6_000, 200
+KEPT = 16  # sequences, the best in rank, that run to their end: they push others out
 GROWTH_MB = 16.0
 TINY = LlamaShape(
     layers=2, hidden=64, heads=4, kv_heads=2, intermediate=128, vocab=512, context=512,
@@ -70,7 +71,7 @@ class Soak:
         ready = [s for s in scheduler.running if s.ready]
         for parent in rnd.sample(ready, min(12, len(ready))):
             self._fork(parent)
-        live = [*scheduler.running, *scheduler.waiting]
+        live = [*scheduler.running[KEPT:], *scheduler.waiting]
         for sequence in rnd.sample(live, max(0, len(live) - 48)):  # as many as came
             scheduler.remove(sequence, keep=rnd.random() < 0.8)
             self.done["cancels"] += 1
@@ -88,7 +89,7 @@ class Soak:
         cut = rnd.randrange(1, len(trunk) + 1)
         more = [rnd.randrange(30_000) for _ in range(rnd.randrange(20))]
         tokens = np.concatenate((trunk[:cut], more)).astype(np.int64)
-        left = rnd.randrange(1, 40)
+        left = rnd.choice((4, 16, 64, 256))
         ask = Ask(rnd.choice((0.0, 1.0, 2.0)), rnd.choice("ab"), left)
         size = len(tokens)
         self.scheduler.submit(

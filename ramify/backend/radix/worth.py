@@ -12,7 +12,7 @@ benchmark replays, the numbers were fitted to the 6,000 behind them.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 import numpy as np
@@ -45,7 +45,7 @@ class WorthOrder:
     """Least worth first, and among equals the least recent use.
 
     All leaves of one class and one range of ages are worth the same, so they are kept by class in
-    the order of their last use, and a victim is found without looking at the others.
+    the order of their last use, and a victim is found by looking at two of each class.
     """
 
     grain: int | None = None
@@ -55,7 +55,9 @@ class WorthOrder:
         self.visit = self._history.visit
         self._every = max(1, capacity // 8)  # tokens after which the usual time is asked anew
         self._due = 0
-        self._cells: list[tuple[int, int, int]] = []  # class, ages from, to; least worth first
+        self._edges = [int(edge) for edge in self._history.edges]
+        self._worth: list[list[float]] = []  # of a leaf, by class and range of ages
+        self._young = 0  # younger leaves are not expected yet
         self._leaves: list[list[Entry]] = [[] for _ in _WORTH]
         self._held = self._entries = 0
         self._limit = 64
@@ -73,40 +75,40 @@ class WorthOrder:
     def pop(self, now: int) -> Node | None:
         if now >= self._due:
             self._weigh(now)
-        for kind, young, old in self._cells:
-            leaves = self._leaves[kind]
-            if not leaves:
-                continue
-            at = bisect_left(leaves, (now - old + 1,))
-            while at < len(leaves) and leaves[at][0] <= now - young:
-                entry = leaves.pop(at)
-                self._held -= 1
-                if _valid(entry):
-                    entry[-1].queued = 0
-                    return entry[-1]
-        return None
+        best: tuple[float, int, int] | None = None  # worth, class, range of ages
+        found = 0
+        for kind, leaves in enumerate(self._leaves):
+            # What is expected soon is worth most, and less the longer it does not come: so the
+            # least of a class is its oldest leaf, or the oldest that is not expected yet.
+            for last_use in (0, now - self._young + 1):
+                at = bisect_left(leaves, (last_use,)) if last_use > 0 else 0
+                while at < len(leaves) and not _valid(leaves[at]):
+                    del leaves[at]
+                    self._held -= 1
+                if at < len(leaves):
+                    age = bisect_right(self._edges, now - leaves[at][0]) - 1
+                    cell = self._worth[kind][age], kind, age
+                    if best is None or cell < best:
+                        best, found = cell, at
+        if best is None:
+            return None
+        _, _, node = self._leaves[best[1]].pop(found)
+        self._held -= 1
+        node.queued = 0
+        return node
 
     def seen(self, salt: str, tokens: IntArray, now: int) -> list[tuple[int, int]]:
         return self._history.saw(salt, tokens, now)
 
     def _weigh(self, now: int) -> None:
-        """Put the cells of class and age in the order of their worth; neighbours that are worth
-        the same are one cell."""
+        """Ask anew what each range of ages is worth, class by class."""
         self._due = now + self._every
-        usual = self._history.usual()
-        edges = np.append(self._history.edges, 2.0**62)
-        ages = edges[:-1] / usual
+        ages = self._history.edges / self._history.usual()
         shape = np.where(
             ages < _EARLY, 1.0, _EXPECTED * np.minimum(1, _LATE / np.maximum(ages, 1e-9)) ** 2
         )
-        starts = np.flatnonzero(np.diff(shape, prepend=-1.0))
-        stops = np.append(starts[1:], len(shape))
-        cells = [
-            (worth * shape[a], kind, int(edges[a]), int(edges[b]))
-            for kind, worth in enumerate(_WORTH.tolist())
-            for a, b in zip(starts.tolist(), stops.tolist(), strict=True)
-        ]
-        self._cells = [cell[1:] for cell in sorted(cells)]
+        self._worth = np.outer(_WORTH, shape).tolist()
+        self._young = self._edges[int(np.argmax(ages >= _EARLY))]
 
     def __iter__(self) -> Iterator[Node]:
         return (entry[-1] for leaves in self._leaves for entry in leaves if _valid(entry))

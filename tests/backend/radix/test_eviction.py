@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.eviction import (
     CostOrder,
     HeapOrder,
     Order,
+    evictable,
     least_frequently_used,
     least_recently_used,
 )
 from ramify.backend.radix.history import HOT, History
+from ramify.backend.radix.node import Node
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.worth import WorthOrder
 from tests.backend.radix.test_cache import Ask
@@ -71,6 +75,41 @@ def test_what_is_used_again_and_again_outlives_what_is_used_once() -> None:
                 hits[name] += run(cache, np.concatenate((shared, [5_000_000 + i])))
     assert hits["recent"] == 0
     assert hits["worth"] >= 10 * 64
+
+
+class SlowWorth(WorthOrder):
+    """The naive twin: looks at every leaf."""
+
+    def pop(self, now: int) -> Node | None:
+        if now >= self._due:
+            self._weigh(now)
+        found = []
+        for kind, leaves in enumerate(self._leaves):
+            for last_use, number, node in leaves:
+                if node.queued == number and evictable(node):
+                    age = sum(edge <= now - last_use for edge in self._edges) - 1
+                    found.append((self._worth[kind][age], kind, last_use, number, node))
+        if not found:
+            return None
+        node = min(found, key=lambda each: each[:4])[-1]
+        node.queued = 0
+        return node
+
+
+@settings(max_examples=12, deadline=None)
+@given(seed=st.integers(0, 10**6), slots=st.sampled_from([100, 300, 900]))
+def test_the_least_worth_is_found_without_looking_at_all(seed: int, slots: int) -> None:
+    rng = np.random.default_rng(seed)
+    trunks = [rng.integers(0, 9, 60) for _ in range(12)]
+    fast, slow = Cache(slots, order=WorthOrder(slots)), Cache(slots, order=SlowWorth(slots))
+    for i in range(150):
+        trunk = trunks[rng.integers(12) if i % 3 else rng.integers(2)]
+        tokens = np.concatenate((trunk[: rng.integers(1, 60)], rng.integers(0, 9, 8)))
+        assert run(fast, tokens) == run(slow, tokens)
+        assert [fast.tree.lookup("", t) for t in trunks] == [
+            slow.tree.lookup("", t) for t in trunks
+        ]
+    assert fast.tree.evicted == slow.tree.evicted > 0
 
 
 def test_frequent_use_is_counted_and_cost_grows_with_the_position() -> None:
