@@ -129,7 +129,8 @@ $(READY): pyproject.toml $(VENV)/.torch
 	@cmake -S .venv-llama/llama_cpp_python-0.3.36/vendor/llama.cpp -B .venv-llama/build \
 		-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \
 		-DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF > .venv-llama/cmake.log
-	@cmake --build .venv-llama/build --target llama-server --parallel > .venv-llama/build.log
+	@cmake --build .venv-llama/build --target llama-server \
+		--parallel $$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN) > .venv-llama/build.log
 	@touch $@
 
 .venv-ray/.ready: pyproject.toml

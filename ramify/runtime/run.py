@@ -17,6 +17,7 @@ from ramify.backend.rendering import Rendering
 from ramify.errors import NodeCancelledError, ProgramError, RamifyError
 from ramify.ir import First, Graph, Node, NodeId, Operand, Ref, refs_of
 from ramify.planner import Context, Options, Plan, plan, work_keys
+from ramify.planner.cost import computes
 from ramify.runtime.agreement import JoinAgreement
 from ramify.runtime.events import Event, EventKind, Sink
 from ramify.runtime.guard import guarded, upstream_failure
@@ -40,7 +41,8 @@ class _Waiter:
 class Run:
     """The state of a run: what is planned, what is under way, what is done.
 
-    `gate`, where there is one, holds the first plan back until a batch runner has ordered it.
+    `gate`, where there is one, holds the first plan back until a batch runner has ordered it;
+    `turn(seconds, begun=)` makes priorities of critical paths among the rows of a batch.
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Run:
         self.error: BaseException | None = None
         self.load = Load(backends)
         self.gate: Callable[[], Any] | None = None
+        self.turn: Callable[..., float] | None = None
+        self.begun_work = False  # whether a backend has answered
         self.notes: list[str] = []  # what somebody should know who looks at the result only
         self.joins: list[JoinAgreement] = []
         self._lost: set[NodeId] = set()  # failed or cancelled
@@ -179,6 +183,7 @@ class Run:
                 continue
             self.outcomes.by_id[node.id] = outcome
             self._emit_finished(node, outcome)
+            self.begun_work = self.begun_work or computes(node)
             if outcome.error is not None:
                 self._lost.add(node.id)
             if outcome.status == "failed" and self.policy.on_error == "fail":
@@ -260,8 +265,9 @@ class Run:
         return found
 
     def priority(self, node: Node) -> float:
-        """Seconds of work that wait for this node."""
-        return self._priorities.get(node.id, 0.0)
+        """Seconds of work that wait for this node; in a batch, rows under way go first."""
+        path_s = self._priorities.get(node.id, 0.0)
+        return path_s if self.turn is None else self.turn(path_s, begun=self.begun_work)
 
     def now(self) -> float:
         return time.perf_counter() - self.begun

@@ -205,6 +205,17 @@ class Fleet:
         """Send requests to a replica again."""
         self.replicas[number].draining = False
 
+    @property
+    def cache_tokens(self) -> int:
+        """What the prefix caches of all replicas hold; 0 where one does not say."""
+        sizes = [getattr(one.backend, "cache_tokens", 0) for one in self.replicas]
+        return sum(sizes) if all(sizes) else 0
+
+    @property
+    def cache_block(self) -> int:
+        """Tokens of the largest block of their caches; 1 where none says."""
+        return max(getattr(one.backend, "cache_block", 1) for one in self.replicas)
+
     def profile(self) -> Profile:
         profiles = [one.backend.profile() for one in self.replicas]
         return replace(

@@ -72,7 +72,7 @@ class OpenAIBackend:
         self._steps = parts.steps
         self._client = Client(options, transport)
         self._gate = Gate(options.connections)
-        mirror = Mirror(parts.server.cache_tokens or 1_000_000)
+        mirror = Mirror(self.cache_tokens or 1_000_000)
         self._leaders = Leaders(mirror, least=parts.least_shared)
         follow = options.leader_first
         if follow is None:  # vLLM shares the blocks of requests under way by itself
@@ -263,7 +263,12 @@ class OpenAIBackend:
     @property
     def cache_tokens(self) -> int:
         """The size of the server's prefix cache; 0 where it does not say."""
-        return self.server.cache_tokens
+        return self._options.cache_tokens or self.server.cache_tokens
+
+    @property
+    def cache_block(self) -> int:
+        """Tokens of a block of the server's prefix cache; 1 where it does not say."""
+        return self.server.cache_block or 1
 
     async def alive(self) -> bool:
         """Whether the server answers."""

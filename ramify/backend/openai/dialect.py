@@ -18,6 +18,7 @@ from ramify.ir.sampling import Constraint, ConstraintKind, Sampling
 
 Body = dict[str, Any]
 Spell = Callable[[Constraint], Body]
+MOST_URGENT_S = 1e9  # beyond this all priorities are alike; servers take 64 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class Dialect:
 
     def urgency(self, priority: float) -> int:
         """The server's number for a priority in seconds."""
-        number = min(10**6, math.ceil(priority * 1000))
+        number = math.ceil(min(priority, MOST_URGENT_S) * 1000)
         return number if self.urgent_is_high else -number
 
     def constraint(self, constraint: Constraint | None) -> Body:

@@ -33,6 +33,7 @@ class OpenAIOptions:
     wire: Wire = "auto"  # tokens where the server takes them, else chat, else plain text
     tokenizer: str = ""  # folder or cached hub name; "": the model's, where it is on this machine
     context: int = 0  # tokens; 0: what the server says, else 8192
+    cache_tokens: int = 0  # what the prefix cache holds; 0: what the server says, if it does
     connections: int = 256  # requests at once; more wait here, most urgent first
     connect_s: float = 10.0
     first_s: float = 300.0  # to the first byte of an answer (all of one that is not streamed)
@@ -64,6 +65,7 @@ class OpenAIOptions:
             ("wire", self.wire in ("auto", "tokens", "text", "chat"), "auto, tokens, text or chat"),
             ("connections", self.connections > 0, "over 0"),
             ("context", self.context >= 0, "0 or more"),
+            ("cache_tokens", self.cache_tokens >= 0, "0 or more"),
             ("tries", self.tries > 0, "over 0"),
             ("connect_s", self.connect_s > 0, "over 0"),
             ("first_s", self.first_s > 0, "over 0"),

@@ -36,6 +36,7 @@ class Server:
     context: int = 0  # 0: it does not say
     root: str = ""  # where the server has the model from
     cache_tokens: int = 0  # size of its prefix cache; 0: it does not say
+    cache_block: int = 0  # tokens of a block of it; 0: it does not say
     priorities: bool = False  # whether it says that it schedules by priority
 
 
@@ -69,15 +70,17 @@ class Probe:
         entry = self._model(models)
         owner = str(entry.get("owned_by", "")).lower()
         kind = {"llama.cpp": "llamacpp"}.get(owner, owner)
-        version, context, cache, queued = "", _number(entry.get("max_model_len")), 0, False
+        version, context, queued = "", _number(entry.get("max_model_len")), False
+        cache, block = 0, 0  # tokens
         if kind == "vllm":
             version = str(self._ask("/version").get("version", ""))
-            cache = self._cache_tokens()
+            cache, block = self._cache()
         elif kind == "sglang":
             about = self._ask("/server_info") or self._ask("/get_server_info")
             version = str(about.get("version", ""))
             root = str((self._ask("/model_info") or self._ask("/get_model_info")).get("model_path"))
             entry = {**entry, "root": root}
+            cache = _number(about.get("max_total_num_tokens"))
             queued = bool(about.get("enable_priority_scheduling"))
         elif kind == "llamacpp":
             props = self._ask("/props")
@@ -95,6 +98,7 @@ class Probe:
             context=context,
             root=str(entry.get("root") or ""),
             cache_tokens=cache,
+            cache_block=block,
             priorities=queued,
         )
 
@@ -255,15 +259,16 @@ class Probe:
         found = self._try("../tokenize", body).get("tokens")
         return found if isinstance(found, list) else None
 
-    def _cache_tokens(self) -> int:
-        """The size of vLLM's prefix cache, from its metrics."""
+    def _cache(self) -> tuple[int, int]:
+        """Tokens of vLLM's prefix cache and of a block of it, from its metrics."""
         try:
             text = self._http.get(self._options.root + "/metrics").text
         except httpx.HTTPError:
-            return 0
+            return 0, 0
         found = re.search(r"^vllm:cache_config_info\{(.*?)\}", text, re.MULTILINE)
         labels = dict(re.findall(r'(\w+)="([^"]*)"', found[1])) if found else {}
-        return _number(labels.get("block_size")) * _number(labels.get("num_gpu_blocks"))
+        block = _number(labels.get("block_size"))
+        return block * _number(labels.get("num_gpu_blocks")), block
 
 
 def _check_age(kind: str, version: str) -> None:

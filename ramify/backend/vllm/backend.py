@@ -43,6 +43,7 @@ from ramify.errors import (
 )
 from ramify.ir.sampling import Sampling
 
+_MOST_URGENT_S = 1e9  # beyond this all priorities are alike; the engine takes 64 bits
 ABILITIES = Capabilities(
     prefix_cache=True,
     cached_token_counts=True,
@@ -171,7 +172,7 @@ class VLLMBackend:
         prompt = self._vllm.TokensPrompt(prompt_token_ids=list(ids))
         if salt:
             prompt["cache_salt"] = salt
-        urgent = -min(10**6, math.ceil(priority * 1000)) if self.started.priorities else 0
+        urgent = -math.ceil(min(priority, _MOST_URGENT_S) * 1000) if self.started.priorities else 0
         number = f"{label or 'request'}-{next(self._numbers)}"
         try:
             run = self.started.engine.generate(prompt, params, number, priority=urgent)
@@ -250,6 +251,11 @@ class VLLMBackend:
     def cache_tokens(self) -> int:
         """The size of the engine's prefix cache."""
         return self.started.cache_tokens
+
+    @property
+    def cache_block(self) -> int:
+        """Tokens of a block of the prefix cache."""
+        return self.started.block
 
     async def clear_cache(self) -> None:
         """Empty the engine's prefix cache."""

@@ -1,7 +1,10 @@
 """Running one program over many rows.
 
 Rows are traced a window ahead, ordered so that rows with equal prompt beginnings run next to each
-other, and let go `concurrency` at a time; equal deterministic work of rows under way is done once.
+other, and let go `concurrency` at a time, and no more than the prefix caches hold of backends that
+say how large these are. Rows that have begun go before those that have not. Equal deterministic
+work of rows under way is done once. Without optimization (`Policy(optimize=False)`) rows go as they
+come, `concurrency` at a time.
 """
 
 from __future__ import annotations
@@ -9,12 +12,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
 
 from ramify.backend.contract import Backend
 from ramify.errors import ProgramError
 from ramify.planner import order_rows
+from ramify.runtime.batch.needs import Needs
+from ramify.runtime.batch.row import Row
+from ramify.runtime.batch.turns import Turns
 from ramify.runtime.collector import fewer_collections
 from ramify.runtime.execute import finish
 from ramify.runtime.policy import Policy
@@ -44,22 +51,6 @@ class BatchOptions:
             raise ProgramError("concurrency and window must be at least 1.")
 
 
-@dataclass(slots=True)
-class _Row:
-    index: int
-    task: Task
-    run: Run
-    at_gate: asyncio.Event = field(default_factory=asyncio.Event)
-    open: asyncio.Event = field(default_factory=asyncio.Event)
-    work: asyncio.Task[None] | None = None
-
-    async def gate(self) -> None:
-        """Hold the run at its first look at a value, or at its end."""
-        self.at_gate.set()
-        await self.open.wait()
-        self.run.gate = None
-
-
 class Batch:
     """A batch under way. `done(index, result)` is called on the loop as rows finish."""
 
@@ -76,6 +67,9 @@ class Batch:
         self.done = done
         self.shared = SharedWork() if policy.optimize else None
         self._slots = asyncio.Semaphore(options.concurrency)
+        self._turns = Turns(options.concurrency) if policy.optimize else None
+        self._needs = Needs(backends if policy.optimize else {})
+        self._numbers = count()
 
     async def run(self, tasks: Iterable[Task]) -> None:
         """Run all tasks; a failed row is a result with its failure, and stops nobody else."""
@@ -95,37 +89,61 @@ class Batch:
             for row in window:
                 row.run.load.beside = beside
             while window:
-                await self._let_go(window[:part], group)
+                ready = await self._traced(window[:part], group)
                 window = window[part:]
                 part *= 2
+                if window and not self._needs.fit([row.need for row in ready]):
+                    # the order matters, and over more rows there is a better one
+                    ready = self._ordered(ready + await self._traced(window, group))
+                    window = []
+                await self._let_go(ready)
 
-    async def _let_go(self, rows: list[_Row], group: asyncio.TaskGroup) -> None:
-        """Trace rows, and let them go in order as slots come free."""
+    async def _traced(self, rows: list[Row], group: asyncio.TaskGroup) -> list[Row]:
+        """Trace rows, and put them in order; those that take too long go last."""
         for row in rows:
             row.work = group.create_task(self._drive(row))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_S):
                 for row in rows:
                     await row.at_gate.wait()
-        here = [row for row in rows if row.at_gate.is_set()]
-        late = [row for row in rows if not row.at_gate.is_set()]
-        for row in self._ordered(here) + late:
+        return self._ordered(rows)
+
+    async def _let_go(self, rows: list[Row]) -> None:
+        """Open rows in order as there is room for them."""
+        for row in rows:
             await self._slots.acquire()
+            row.number = next(self._numbers)
+            await self._needs.enter(row.number, row.need)
+            if self._turns is not None:
+                self._turns.open(row.number)
+                row.run.turn = partial(self._turns.priority, row.number)
             row.open.set()
 
-    def _rows(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[_Row]:
+    def _close(self, row: Row) -> None:
+        """Make room for others."""
+        if self._turns is not None:
+            self._turns.close(row.number)
+        self._needs.leave(row.number, row.need)
+        self._slots.release()
+
+    def _rows(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[Row]:
         for index, task in numbered:
             run = Run(task.graph, self.backends, self.policy, shared=self.shared)
-            row = _Row(index, task, run)
+            row = Row(index, task, run)
             run.gate = row.gate
             yield row
 
-    def _ordered(self, rows: list[_Row]) -> list[_Row]:
-        if not self.policy.optimize or len(rows) < 2:
-            return rows
-        return [rows[i] for i in order_rows([r.task.graph for r in rows], rows[0].run.context)]
+    def _ordered(self, rows: list[Row]) -> list[Row]:
+        here = [row for row in rows if row.at_gate.is_set()]
+        late = [row for row in rows if not row.at_gate.is_set()]
+        if self.policy.optimize and here:
+            order = order_rows([row.task.graph for row in here], here[0].run.context)
+            here = [here[i] for i in order]
+            for row, need in zip(here, self._needs.of([r.task.graph for r in here]), strict=True):
+                row.need = need
+        return here + late
 
-    async def _drive(self, row: _Row) -> None:
+    async def _drive(self, row: Row) -> None:
         try:
             result = await finish(row.run, row.task, keep_plan=self.options.explain)
         except asyncio.CancelledError:
@@ -136,5 +154,5 @@ class Batch:
             row.at_gate.set()
         if not row.open.is_set():  # failed while it was traced: it never held a slot
             await row.open.wait()
-        self._slots.release()
+        self._close(row)
         self.done(row.index, result)
