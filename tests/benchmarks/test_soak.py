@@ -11,5 +11,6 @@ def test_a_moment_of_everything_loses_no_slot() -> None:
         soak.step()
     soak.scheduler.check()
     done = soak.done
-    assert min(done["forks"], done["cancels"], done["finished"]) > 50
+    assert min(done["forks"], done["cancels"]) > 500 and done["finished"] > 20
+    assert soak.scheduler.preempted > 0
     assert soak.end() == 0
