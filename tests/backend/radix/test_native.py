@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ramify.backend.radix import setup
 from ramify.backend.radix.attention.tensors import StepLayout
@@ -96,6 +101,71 @@ def test_both_bodies_agree(
                 assert (mine[written] - other[written]).abs().max() < 1e-5
     else:  # both round, each in its own places: ours must not be further from the truth
         assert (found - exact).norm() < 1.1 * (twin - exact).norm()
+
+
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def prepared(native: bool, dtype: torch.dtype) -> LanguageModel:
+    """A model whose pool has the trunk."""
+    kind = NativeBody if native else FusedBody
+    model = model_of(64, 6, 2, None, dtype)
+    body = kind(model, context=1024)
+    made = LanguageModel(body, KVPool(2 * SLOTS, CPU), context=1024, pays=64)
+    for step in steps()[:2]:
+        made.forward(step)
+    return made
+
+
+def branches_of(known: list[int], rows: list[int], scattered: bool) -> Step:
+    """Branches that share so many tokens of the trunk and have so many rows of their own."""
+    rng = np.random.default_rng(sum(known))
+    trunk, free = steps()[1].spans[0].slots, np.arange(SLOTS, 2 * SLOTS)
+    free = rng.permutation(free) if scattered else free
+    spans = []
+    for shared, own in zip(known, rows, strict=True):
+        spans.append(Span(np.concatenate((trunk[:shared], free[:own])), shared, shared + own))
+        free = free[own:]
+    return Step(
+        rng.integers(0, 331, sum(rows)),
+        np.concatenate([np.arange(span.start, span.stop) for span in spans]),
+        np.concatenate([span.slots[span.start : span.stop] for span in spans]),
+        np.arange(sum(rows)), spans,
+    )  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    branches=st.lists(
+        st.tuples(st.sampled_from((1, 63, 300, 511, PREFIX)), st.sampled_from((1, 1, 1, 2, 3, 40))),
+        min_size=1, max_size=24,
+    ),
+    scattered=st.booleans(), threads=st.integers(1, 3),
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_any_branches_on_any_number_of_threads(
+    dtype: torch.dtype, branches: list[tuple[int, int]], scattered: bool, threads: int
+) -> None:
+    need_compiler()
+    step = branches_of([b[0] for b in branches], [b[1] for b in branches], scattered)
+    exact, twin, model = (
+        prepared(False, torch.float32), prepared(False, dtype), prepared(True, dtype)
+    )  # fmt: skip
+    truth, other = exact.forward(step), twin.forward(step).float()
+    with on_threads(threads):
+        found = model.forward(step).float()
+    if dtype == torch.float32:
+        assert (found - truth).abs().max() < 1e-5
+    else:
+        assert (found - truth).norm() < 1.3 * (other - truth).norm()
 
 
 def test_a_step_that_wants_no_logits_still_writes_all_kv() -> None:

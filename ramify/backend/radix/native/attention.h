@@ -1,108 +1,32 @@
-// Attention of one layer over the problems of a step, in place over the KV pool.
-//
-// A problem is rows by keys: the rows of branches by the prefix that they share, or one sequence's
-// rows by its own tail. Problems are cut into tasks (some rows, some keys, one KV head); the query
-// heads of a KV head are further rows. A row that several tasks serve gets one partial result
-// from each, merged by log-sum-exp; else the task writes the row's result itself.
+// What the tasks of attention are made of: their room, keys and values as operands, softmax.
 #pragma once
-#include <algorithm>
 #include <type_traits>
-#include <vector>
 
 #include "gemm.h"
+#include "tasks.h"
 
-struct Problems {  // see plan.py; offsets are one longer than what they cut
-    int64_t count;
-    const int32_t *row_from, *rows, *row_at;
-    const int32_t *key_from, *keys, *key_at;
-    const int32_t* shift;  // positions by which its keys stand behind where they were computed
-    const uint8_t* own;    // keys may lie behind a row
-};
-struct Heads {
-    long query, kv, size;
-    long group() const { return query / kv; }
-};
-
-const long BLOCK = 128;  // keys at a time
-const long CHUNK = 512;  // keys of a task, where few rows read many keys
-const long KEYS = 256;   // the same, where queries are columns
-const long LANES = 32;   // queries at a time there
-const long ROWS = 192;   // rows by heads of a task
-const long WIDE = 768;   // the same, where queries are columns: what is done to keys is shared
-
-struct Task {
-    long first, last;  // of the rows of all problems
-    long from, to;     // of the keys of all problems
-    long head;
-    long parts;  // where `part` has this task's rows
-    long shift;
-    bool own;
-};
-
-// The tasks of a step: the same for all layers
-struct Tasks {
-    std::vector<Task> all;
-    std::vector<int32_t> part;           // of each task's row: its partial result; -1: the only one
-    std::vector<int32_t> part_from;      // of each row of the step: its first partial result
-    long partials = 0;
-    long most = ROWS;
-
-    void build(const Problems& p, const Heads& heads, long total) {
-        all.clear();
-        part.clear();
-        std::vector<int32_t> served(total, 0);
-        for (long i = 0; i < p.count; i++)
-            for (long r = p.row_from[i]; r < p.row_from[i + 1]; r++)
-                served[p.rows[r]] += chunks(p, heads, i);
-        part_from.assign(total + 1, 0);
-        for (long r = 0; r < total; r++)
-            part_from[r + 1] = part_from[r] + (served[r] > 1 ? served[r] : 0);
-        partials = part_from[total];
-        std::vector<int32_t> next(part_from.begin(), part_from.end() - 1);
-        for (long i = 0; i < p.count; i++) {
-            long n = chunks(p, heads, i), keys = p.key_from[i + 1] - p.key_from[i];
-            for (long c = 0; c < n; c++) {
-                long from = p.key_from[i] + keys * c / n, to = p.key_from[i] + keys * (c + 1) / n;
-                rows(p, heads, i, from, to, served, next);
-            }
-        }
-        // the largest first, so that the threads end together; neighbours stay together
-        std::stable_sort(all.begin(), all.end(),
-                         [](const Task& a, const Task& b) { return work(a) > work(b); });
-    }
-
-  private:
-    static long work(const Task& t) { return (t.last - t.first) * (t.to - t.from) / 4096; }
-    static long chunks(const Problems& p, const Heads& heads, long i) {
-        long rows = p.row_from[i + 1] - p.row_from[i], keys = p.key_from[i + 1] - p.key_from[i];
-        return rows * heads.group() > ROWS ? 1 : (keys + CHUNK - 1) / CHUNK;
-    }
-    void rows(const Problems& p, const Heads& heads, long i, long from, long to,
-              const std::vector<int32_t>& served, std::vector<int32_t>& next) {
-        long all_rows = p.row_from[i + 1] - p.row_from[i], wide = all_rows * heads.group();
-        long pieces = std::max((wide + most - 1) / most, std::min(4L, (wide + ROWS - 1) / ROWS));
-        long step = (all_rows + pieces - 1) / pieces;
-        for (long r = p.row_from[i]; r < p.row_from[i + 1]; r += step) {
-            long last = std::min(r + step, (long)p.row_from[i + 1]), parts = part.size();
-            for (long k = r; k < last; k++)
-                part.push_back(served[p.rows[k]] > 1 ? next[p.rows[k]]++ : -1);
-            for (long head = 0; head < heads.kv; head++)
-                all.push_back({r, last, from, to, head, parts, p.shift[i], p.own[i] != 0});
-        }
-    }
-};
+// Query heads of a partial result, filled up to whole vectors
+static inline long heads_room(long heads) { return (heads + 15) / 16 * 16; }
 
 // What a layer's attention reads and writes
 template <class T> struct Layer {
     const T *query;       // [rows][Hq][D]
     const T *keys, *values;  // [slots][Hkv][D]
     T* out;               // [rows][Hq][D]
-    float *partial;       // [partials][Hq][D]
-    float *lse;           // [partials][Hq]
+    float *partial;       // [partials][Hq][D], sums of weighted values
+    float *most, *sum;    // [partials][heads_room(Hq)] largest score, sum of weights
     float scale;
     long window;          // 0: none
     const float *cos, *sin;  // of rope: [context][D]
     float unscaled;          // times a table: without what the rope scales
+};
+
+// The query heads of one KV head as columns, and what they have collected: see columns.h
+template <class T> struct Lanes {
+    long count;        // whole vectors
+    T* query;          // [count / 16][D / 2][16][2]
+    float* out;        // [count / LANES][D][LANES]
+    float *max, *sum;  // [count]
 };
 
 // One thread's room for a task
@@ -111,6 +35,7 @@ template <class T> struct Scratch {
     T *query, *turned, *keys, *packed, *probs;
     float *scores, *out, *max, *sum;
     int32_t* row_at;
+    std::vector<Lanes<T>> lanes;
     void reserve(const Heads& heads, long most) {
         const long rows = (most + heads.group() + 31) / 32 * 32, D = heads.size;
         const long cells = std::max((std::min(most, ROWS) + heads.group() + 31) / 32 * 32 * BLOCK,
@@ -148,17 +73,12 @@ struct View {
 
 // Bring keys and values near that are read next, while something else is computed
 template <class T>
-static void expect(const Problems& p, const Heads& h, const Layer<T>& layer, long head, long from,
-                   long to) {
-    const long bytes = h.size * sizeof(T);
-    for (long k = from; k < std::min(to, from + KEYS); k++) {
-        fetch(layer.keys + (p.keys[k] * h.kv + head) * h.size, bytes);
-        fetch(layer.values + (p.keys[k] * h.kv + head) * h.size, bytes);
+static void expect(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer, long from) {
+    const long bytes = h.size * (t.heads - t.head) * sizeof(T);
+    for (long k = from; k < std::min(t.to, from + KEYS); k++) {
+        fetch(layer.keys + (p.keys[k] * h.kv + t.head) * h.size, bytes);
+        fetch(layer.values + (p.keys[k] * h.kv + t.head) * h.size, bytes);
     }
-}
-template <class T>
-static void expect(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer) {
-    expect(p, h, layer, t.head, t.from, t.to);
 }
 
 // A row of query heads as if it stood `shift` positions earlier: rope turned back

@@ -132,7 +132,7 @@ template <class T> struct Decoder : Body {
     Heads heads;
     std::mutex lock;
     Tasks tasks;
-    Buffer<float> stream, qkv, partial, lse;
+    Buffer<float> stream, qkv, partial, most, sums;
     Buffer<T> normed, query, attended, inner;
     Buffer<uint8_t> coded;  // the rows of a product with int8 weights
     Buffer<float> tops;
@@ -146,11 +146,12 @@ template <class T> struct Decoder : Body {
     void run(const StepIn& in) override {
         std::lock_guard<std::mutex> guard(lock);
         const long M = in.rows, room = (M + 31) / 32 * 32, q = shape.heads * shape.size;
-        tasks.build(in.problems, heads, M);
+        tasks.build(in.problems, heads, M, in.threads);
         stream.reserve(room * shape.hidden);
         qkv.reserve(room * (q + 2 * shape.kv_heads * shape.size));
         partial.reserve(tasks.partials * q);
-        lse.reserve(tasks.partials * shape.heads);
+        most.reserve(tasks.partials * heads_room(shape.heads));
+        sums.reserve(tasks.partials * heads_room(shape.heads));
         normed.reserve(room * shape.hidden);
         query.reserve(M * q);
         attended.reserve(room * q);

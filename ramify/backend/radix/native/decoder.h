@@ -52,11 +52,11 @@ template <class T> long Decoder<T>::take(long* next) {
 template <class T>
 void Decoder<T>::attend(const StepIn& in, long layer, long* next, Scratch<T>& mine) {
     const Layer<T> all{query.data, (const T*)in.keys[layer], (const T*)in.values[layer],
-                       attended.data, partial.data, lse.data, (float)shape.scale,
+                       attended.data, partial.data, most.data, sums.data, (float)shape.scale,
                        layers[layer].window, rest.cos, rest.sin, (float)rest.unscaled};
     const long count = tasks.all.size();
     long i = take(next);
-    if (i < count) expect(tasks.all[i], in.problems, heads, all);
+    if (i < count) expect(tasks.all[i], in.problems, heads, all, tasks.all[i].from);
     meet();  // now all keys of this step are there
     for (long j; i < count; i = j) {
         j = take(next);
