@@ -70,6 +70,20 @@ class TokenPrompt:
         return len(self.ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a plan knows of a prompt's future: another request will read its first `tokens` tokens
+    again, `steps` steps of the plan from now (1: what comes next). Behind the prompt's, those of
+    the answer count."""
+
+    tokens: int
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tokens < 0 or self.steps < 1:
+            raise BackendError(f"{self} is not allowed: tokens are 0 or more, steps 1 or more.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One generation."""
@@ -78,6 +92,7 @@ class Request:
     sampling: Sampling
     constraint: Constraint | None = None
     priority: float = 0.0  # seconds of work that wait for this answer: larger runs sooner
+    promise: Promise | None = None  # a hint: who does not keep prefixes by plan ignores it
     salt: str = ""  # prefixes are shared only among requests of equal salt
     label: str = ""  # "program/node", for errors and traces
     stream: bool = True  # False: nobody reads before the end, so one delta is enough
@@ -211,6 +226,7 @@ class Capabilities:
     fork_on_token: bool = False
     parallel_blocks: bool = False
     embeddings_in: bool = False
+    promises: bool = False  # a request's promise has a part in what is evicted
     lacks: tuple[tuple[str, str], ...] = ()  # (capability, why), where that depends on the model
 
     def why_not(self, capability: str) -> str:

@@ -29,6 +29,7 @@ _MEANING = {
     "fork_on_token": "fork on token",
     "parallel_blocks": "parallel blocks",
     "embeddings_in": "embeddings in",
+    "promises": "keeps what plans read again",
 }
 
 

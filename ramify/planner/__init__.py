@@ -7,6 +7,7 @@ from ramify.planner.footprint import footprint, shared_with_before
 from ramify.planner.order_rows import order_rows
 from ramify.planner.passes import Legality, Pass, PassNote, Rewrite
 from ramify.planner.plan import DEFAULT_PASSES, PASSES, Options, Plan, join, plan
+from ramify.planner.rereads import Reread
 from ramify.planner.work import work_keys
 
 
@@ -27,6 +28,7 @@ __all__ = [
     "Pass",
     "PassNote",
     "Plan",
+    "Reread",
     "Rewrite",
     "Status",
     "footprint",

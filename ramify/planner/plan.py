@@ -17,6 +17,7 @@ from ramify.planner.merge_common import merge_common
 from ramify.planner.organize_output import organize_output
 from ramify.planner.passes import Pass, PassNote
 from ramify.planner.prioritize import prioritize
+from ramify.planner.rereads import Reread, rereads
 
 if TYPE_CHECKING:
     from ramify.planner.account import Account
@@ -56,6 +57,7 @@ class Plan:
     notes: tuple[PassNote, ...]
     priorities: dict[NodeId, float]  # seconds of work that wait for a node, its own included
     context: Context = field(repr=False)
+    rereads: dict[NodeId, Reread] = field(default_factory=dict, repr=False)
     first: Plan | None = field(default=None, repr=False)  # of a run that grew; `join` fills it
 
     @property
@@ -131,7 +133,8 @@ def plan(graph: Graph, context: Context, options: Options = Options()) -> Plan:
         notes.append(PassNote(step.name, step.legality, rewrite.changed, rewrite.note))
     context.planned.update(graph.nodes)
     known = dict(priorities) or dict.fromkeys(graph.nodes, 0.0)
-    return Plan(graph, tuple(notes), known, context)
+    again = rereads(graph) if priorities else {}
+    return Plan(graph, tuple(notes), known, context, again)
 
 
 def join(plans: Sequence[Plan]) -> Plan:
@@ -147,8 +150,9 @@ def join(plans: Sequence[Plan]) -> Plan:
         priorities.update(one.priorities)
         for note in one.notes:
             notes.setdefault(note.name, []).append(note)
+    again = {node: found for one in plans for node, found in one.rereads.items()}
     joined = tuple(_joined(same) for same in notes.values())
-    return Plan(graph, joined, priorities, first.context, first)
+    return Plan(graph, joined, priorities, first.context, again, first)
 
 
 def _joined(notes: list[PassNote]) -> PassNote:

@@ -15,7 +15,7 @@ from ramify.runtime.agreement import compare
 from ramify.runtime.forking import forked, rule_of
 from ramify.runtime.load import counted
 from ramify.runtime.outcome import Outcome
-from ramify.runtime.prompts import label_of, noted, read_as_text, rendered
+from ramify.runtime.prompts import label_of, noted, promise, read_as_text, rendered
 from ramify.runtime.samples import collect_samples
 
 if TYPE_CHECKING:
@@ -94,14 +94,16 @@ def _request(
     *,
     stream: bool = True,
 ) -> Request:
+    backend = run.backend(node)
     return Request(
         prompt=prompt,
         sampling=sampling,
         constraint=node.constraint,
         priority=run.priority(node),
+        promise=promise(run, node, backend, len(prompt) + sampling.max_tokens),
         salt=run.policy.salt,
         label=label_of(run, node),
-        tools=node.tools if run.backend(node).capabilities.tools else (),
+        tools=node.tools if backend.capabilities.tools else (),
         fork=fork,
         stream=stream,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ramify.backend.contract import Backend, TokenPrompt
+from ramify.backend.contract import Backend, Promise, TokenPrompt
 from ramify.errors import CapabilityError
 from ramify.ir import Close, Generate, Node, Open, Prompt, Prompted, Text, Tool
 from ramify.ir.tools import describe
@@ -28,6 +28,16 @@ def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
             hint="The embedded engine ('radix:PATH') has it.",
         )
     return prompt
+
+
+def promise(run: Run, node: Generate, backend: Backend, length: int) -> Promise | None:
+    """What the plan promises of a node's prompt, which has so many tokens with its answer."""
+    found = run.rereads.get(node.id)
+    if found is None or not backend.capabilities.promises or node.tools:
+        return None
+    if found.answer:
+        return Promise(length, found.steps)
+    return Promise(run.rendering(node.model, backend).count(found.prompt), found.steps)
 
 
 def told_of(prompt: Prompt, tools: Sequence[Tool]) -> Prompt:

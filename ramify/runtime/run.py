@@ -16,7 +16,7 @@ from ramify.backend.contract import Backend
 from ramify.backend.rendering import Rendering
 from ramify.errors import NodeCancelledError, ProgramError, RamifyError
 from ramify.ir import First, Graph, Node, NodeId, Operand, Ref, refs_of
-from ramify.planner import Context, Options, Plan, plan, work_keys
+from ramify.planner import Context, Options, Plan, Reread, plan, work_keys
 from ramify.planner.cost import computes
 from ramify.runtime.agreement import JoinAgreement
 from ramify.runtime.events import Event, EventKind, Sink
@@ -84,6 +84,7 @@ class Run:
         )
         self.options = Options() if policy.optimize else Options(passes=())
         self.keys: Mapping[NodeId, Hashable] = {}  # of the planned nodes; filled for shared work
+        self.rereads: dict[NodeId, Reread] = {}
         self._planned: dict[NodeId, Node] = {}
         self._pending: dict[NodeId, int] = {}
         self._readers: dict[NodeId, list[NodeId]] = {}
@@ -137,6 +138,7 @@ class Run:
         made = plan(graph, self.context, self.options)
         self.plans.append(made)
         self._priorities.update(made.priorities)
+        self.rereads.update(made.rereads)
         self._emit_planned(made)
         nodes = made.graph.nodes
         self._planned.update(nodes)

@@ -46,6 +46,7 @@ ABILITIES = Capabilities(
     parallel_blocks=True,
     token_bans=True,
     fork_on_token=True,
+    promises=True,
 )
 
 
@@ -80,6 +81,7 @@ class RadixBackend:
         self._options = options
         self._tokenizer = tokenizer
         self._grammars = GrammarCompiler(tokenizer, self.renderer.end_ids)
+        self._device = parts.engine.model.device
         self._demand = parts.engine.scheduler.cache.demand
         self._seeds = itertools.count(options.seed * 1_000_003 + 1)
         self._identity = parts.identity
@@ -200,11 +202,19 @@ class RadixBackend:
         return self._profile
 
     async def calibrate(self) -> Profile:
-        """Measure the numbers of the profile, which takes seconds; requests wait meanwhile."""
+        """Measure the numbers of the profile, and once per machine which dtype is faster on it, as
+        `dtype="auto"` asks when a model is opened next; takes seconds; requests wait meanwhile."""
         from ramify.backend.radix.calibration import measure
+        from ramify.backend.radix.dtypes import calibrate
 
         numbers = await asyncio.wrap_future(self._worker.call(measure))
         self._profile = self._profile.with_measured(**numbers)
+        options, device = self._options, self._device
+        await asyncio.wrap_future(
+            self._worker.call(
+                lambda _: calibrate(device, native=options.native, fused=options.fused)
+            )
+        )
         return self._profile
 
     async def snapshot(self) -> Snapshot:

@@ -11,11 +11,13 @@ from ramify.backend.radix.eviction import Order
 from ramify.backend.radix.host import HostTier
 from ramify.backend.radix.naive_tree import NaiveTree
 from ramify.backend.radix.node import Node, common_length, path_of
+from ramify.backend.radix.promises import PromiseOrder
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.slots import NO_SLOTS, IntArray, SlotAllocator
 from ramify.backend.radix.tree import RadixTree
 from ramify.backend.radix.worth import WorthOrder
 
+LAPSE = 4  # a promise is void when so many times the pool has come in
 TAIL_RUN = 32  # slots that a tail grows by: keeps an answer in few runs, wastes at most 31
 
 
@@ -31,6 +33,7 @@ class Tree(Protocol):
     def lookup(self, salt: str, tokens: IntArray) -> int: ...
     def lock(self, salt: str, tokens: IntArray, *, start: int = 0) -> Node: ...
     def admitted(self, leaf: Node, tokens: IntArray) -> list[tuple[int, int]]: ...
+    def promise(self, leaf: Node, tokens: int, steps: int) -> None: ...
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
     ) -> Node: ...
@@ -49,7 +52,8 @@ class Cache:
 
     def __init__(self, capacity: int, *, shared: bool = True, order: Order | None = None) -> None:
         self.slots = SlotAllocator(capacity)
-        order = WorthOrder(capacity) if order is None else order
+        if order is None:
+            order = PromiseOrder(WorthOrder(capacity), LAPSE * capacity)
         self.tree: Tree = RadixTree(self.slots, order) if shared else NaiveTree(self.slots)
         self._shared = shared
         self.host: HostTier | None = None
@@ -215,6 +219,8 @@ class Cache:
         leaf = self.tree.commit(leaf, sequence.tokens[tail].copy(), sequence.slots[tail].copy())
         self.slots.give(sequence.slots[kept : sequence.held])
         if keep:
+            if sequence.promise is not None:
+                self.tree.promise(leaf, sequence.promise.tokens, sequence.promise.steps)
             self.tree.release(leaf)
         else:
             self.tree.forget(leaf, floor)

@@ -91,6 +91,7 @@ class Generation(Job):
             self, prompt, limit=len(prompt) + room, prompt=len(prompt),
             wanted=len(prompt) - 1, blocks=request.prompt.blocks,
         )  # fmt: skip
+        sequence.promise = request.promise
         row = Row(
             sampling, seed, matcher, vocabulary=vocabulary, ends=self._ends, bans=request.bans,
             prompt=prompt,

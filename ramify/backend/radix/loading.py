@@ -35,11 +35,18 @@ def find_folder(source: str | Path) -> Path:
 
 
 def load_model(
-    folder: Path, *, device: str, dtype: str, remote_code: bool, attention: str
+    folder: Path,
+    *,
+    device: str,
+    dtype: str,
+    remote_code: bool,
+    attention: str,
+    preferred: str | None = None,
 ) -> tuple[Any, Any]:
     """The model in evaluation mode, and its config.
 
-    dtype "auto" is the checkpoint's own. Raises ModelLoadError, with what is wrong with the folder.
+    dtype "auto" is the `preferred` one, if there is one and the checkpoint is not quantized; else
+    the checkpoint's own. Raises ModelLoadError, with what is wrong with the folder.
     """
     import torch
     from transformers import AutoConfig
@@ -58,6 +65,8 @@ def load_model(
     check_quantization(config)
     _check_weights(folder)
     found = model_class(config, remote_code=remote_code)
+    if dtype == "auto" and preferred is not None and not quantization(config):
+        dtype = preferred
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
     model, info = _read(found, folder, config, wanted, remote_code=remote_code)
     _check_complete(folder, info)

@@ -44,6 +44,9 @@ class NaiveTree:
         """It remembers nothing."""
         return []
 
+    def promise(self, leaf: Node, tokens: int, steps: int) -> None:
+        """It keeps nothing."""
+
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
     ) -> Node:

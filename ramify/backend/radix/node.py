@@ -24,6 +24,8 @@ class Node:
     last_use: int = 0  # on the tree's clock
     uses: int = 1  # how often its tokens came, siblings and quick successors not counted
     queued: int = 0  # number of its entry in the order of eviction; 0: it has none
+    promised: int = 0  # steps of a plan until it is read again; 0: nothing is promised
+    promised_at: int = 0  # on the tree's clock
     children: dict[int, Node] = field(default_factory=dict)
 
     @property

@@ -18,10 +18,16 @@ _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RadixOptions:
-    """Options of `RadixBackend.open`; each may also be text, as in "radix:PATH?threads=2"."""
+    """Options of `RadixBackend.open`; each may also be text, as in "radix:PATH?threads=2".
+
+    `dtype="auto"` is bfloat16 where `RadixBackend.calibrate` found it faster on this machine, and
+    float32 where it did not, whatever the checkpoint has; the measurement is kept in the user's
+    cache (`dtypes.py`). Opening never measures: on a machine that was never calibrated, and for
+    checkpoints that are quantized, it is the checkpoint's own dtype.
+    """
 
     device: str = "cpu"
-    dtype: str = "auto"  # auto: as the checkpoint has it
+    dtype: str = "auto"  # auto: the one that `calibrate` measured faster here, see below
     quantize: str = "none"  # int8: weights of all linear layers; int8-layers: not the LM head's
     pool_tokens: int | None = None  # size of the KV pool; or
     pool_bytes: int | None = None  # in bytes; None: a quarter of the free memory

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ramify.backend.contract import BlockSpan
+from ramify.backend.contract import BlockSpan, Promise
 from ramify.backend.radix.blocks import Path, Run, before, lay_out
 from ramify.backend.radix.node import Node
 from ramify.backend.radix.slots import IntArray
@@ -50,6 +50,7 @@ class Sequence:
     computed: int = 0  # positions below `prompt` that this sequence itself computed at first
     preempted: int = 0  # how often
     drafted: int = 0  # tokens in the buffer behind `length` that are guesses for this step
+    promise: Promise | None = None  # what a plan knows of its future; a support has none
     root: str = ""  # name of the root that its path in the tree hangs from
     base: int = 0  # positions below belong to supports
     runs: tuple[Run, ...] = ()  # which ones: positions of `supports[run.path]`

@@ -17,6 +17,7 @@ from ramify.backend.radix.devices import free_bytes, open_device
 from ramify.backend.radix.draft import Drafter
 from ramify.backend.radix.draft_cost import DraftPolicy
 from ramify.backend.radix.draft_model import DraftModel
+from ramify.backend.radix.dtypes import faster
 from ramify.backend.radix.engine import Engine
 from ramify.backend.radix.families import context_of, vector_width
 from ramify.backend.radix.find_rope import find_rope
@@ -68,6 +69,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     register_attention()
     model, config = load_model(
         folder, device=options.device, dtype=options.dtype,
+        preferred=faster(device) if options.dtype == "auto" else None,
         remote_code=options.remote_code, attention=ATTENTION,
     )  # fmt: skip
     context, dtype = context_of(config), str(model.dtype)
@@ -143,15 +145,25 @@ def _best(
     """The fastest body for a model and these options, tested."""
     quantize = options.quantize
     if options.fused and can_fuse(model):
-        native = options.native and can_run(model) and try_library() is not None
-        made = NativeBody if native else FusedBody
-        body: Body = made(model, context=context, quantize=quantize)
+        body = best_body(model, context=context, native=options.native, quantize=quantize)
         test.run(body, within=None if quantize == "none" else _INT8_ERROR)
         return body
     if quantize != "none":
         quantize_modules(model, head=quantize == "int8")
         test.run(plain, within=_INT8_ERROR)
     return plain
+
+
+def best_body(
+    model: Any, *, context: int, native: bool, fused: bool = True, quantize: str = "none"
+) -> Body:
+    """The fastest body for a model, not tested."""
+    if not fused or not can_fuse(model):
+        return HFBody(model)
+    compiled = native and can_run(model) and try_library() is not None
+    made = NativeBody if compiled else FusedBody
+    body: Body = made(model, context=context, quantize=quantize)
+    return body
 
 
 def _prepare(threads: int | None) -> None:

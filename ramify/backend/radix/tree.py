@@ -61,10 +61,22 @@ class RadixTree:
         runs = self._order.seen(leaf.salt, tokens, self._tick)
         node: Node | None = leaf
         while node is not None:
+            node.promised = 0  # kept, now
             if node.refs == 1 and self._tick - node.last_use >= self._order.visit:
                 node.uses += 1
             node = node.parent
         return runs
+
+    def promise(self, leaf: Node, tokens: int, steps: int) -> None:
+        """Note on a locked path that its first tokens are read again after so many steps."""
+        node: Node | None = leaf
+        while node is not None and node.parent is not None:
+            if node.start < tokens:
+                upper = self._split(node, tokens - node.start) if node.stop > tokens else node
+                sooner = 0 < upper.promised < steps
+                upper.promised = upper.promised if sooner else steps
+                upper.promised_at = self._tick
+            node = node.parent
 
     def extend(
         self, leaf: Node, tokens: IntArray, slots: IntArray, *, ready: bool = False, uses: int = 1
@@ -221,7 +233,7 @@ class RadixTree:
         upper = Node(
             node.tokens[:at].copy(), node.slots[:at].copy(), node.parent, node.salt, node.start,
             computed=min(node.computed, at), refs=node.refs, last_use=node.last_use,
-            uses=node.uses,
+            uses=node.uses, promised=node.promised, promised_at=node.promised_at,
         )  # fmt: skip
         assert node.parent is not None
         node.parent.children[int(upper.tokens[0])] = upper

@@ -127,9 +127,8 @@ def engine_for(
 
 def generation(ids: Iterable[int], n: int, *, room: int = 10_000, **options: Any) -> Generation:
     """A job whose sink is a `Sunk`; greedy and without an end unless options say more."""
-    extra = {
-        k: options.pop(k) for k in ("priority", "salt", "label", "fork", "bans") if k in options
-    }
+    names = ("priority", "salt", "label", "fork", "bans", "promise")
+    extra = {name: options.pop(name) for name in names if name in options}
     prompt = keyed(TokenPrompt(tuple(ids), options.pop("blocks", ()), options.pop("vectors", ())))
     sampling = Sampling(max_tokens=n, **{"ignore_end": True, **options})
     request = Request(prompt=prompt, sampling=sampling, **extra)

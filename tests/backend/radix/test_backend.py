@@ -17,6 +17,7 @@ import pytest
 from ramify.backend.collect import collect
 from ramify.backend.contract import Backend, Request, ScoreRequest, TokenPrompt
 from ramify.backend.radix import RadixBackend
+from ramify.backend.radix.dtypes import faster
 from ramify.errors import (
     BackendDiedError,
     BackendError,
@@ -329,7 +330,12 @@ async def test_real_weights_tell_the_story_that_transformers_tells() -> None:
     await opened.close()
 
 
-async def test_calibration_measures_and_leaves_the_cache_alone(backend: RadixBackend) -> None:
+async def test_calibration_measures_and_leaves_the_cache_alone(
+    backend: RadixBackend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RAMIFY_CALIBRATION", str(tmp_path / "dtypes.json"))
+    found = {"float32": {"decode_s": 2.0}, "bfloat16": {"decode_s": 1.0}}
+    monkeypatch.setattr("ramify.backend.radix.dtypes.measure", lambda *_, **__: found)
     await backend.prefill(TokenPrompt(PROMPT))
     guess = backend.profile()
     assert guess.context == 512 and guess.decode_s
@@ -338,6 +344,7 @@ async def test_calibration_measures_and_leaves_the_cache_alone(backend: RadixBac
     assert 0 < measured.prefill_s < 1
     assert [batch for batch, _ in measured.decode_s] == [1, 4, 16, 64]
     assert (await backend.prefill(TokenPrompt(PROMPT))).cached_tokens == 40
+    assert faster(backend._device) == "bfloat16"
 
 
 async def test_the_naive_twin_says_the_same(backend: RadixBackend) -> None:

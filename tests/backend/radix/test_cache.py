@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ramify.backend.contract import BlockSpan
+from ramify.backend.contract import BlockSpan, Promise
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.eviction import CostOrder, HeapOrder, Order, least_recently_used
 from ramify.backend.radix.host import HostTier
@@ -90,6 +90,7 @@ class CacheMachine(RuleBasedStateMachine):
         cuts=st.lists(
             st.tuples(st.integers(0, 8), st.integers(0, 2), st.integers(0, 3)), max_size=5
         ),
+        promise=st.none() | st.builds(Promise, st.integers(0, 40), st.integers(1, 3)),
     )
     def admit(
         self,
@@ -98,6 +99,7 @@ class CacheMachine(RuleBasedStateMachine):
         salt: str,
         tail: int,
         cuts: list[tuple[int, int, int]],
+        promise: Promise | None,
     ) -> None:
         wanted = max(0, len(tokens) - tail)
         limit = min(len(tokens) + more, SLOTS)
@@ -112,6 +114,7 @@ class CacheMachine(RuleBasedStateMachine):
             Ask(salt=salt), np.array(tokens), limit=limit, prompt=len(tokens), wanted=wanted,
             blocks=blocks,
         )  # fmt: skip
+        sequence.promise = promise
         if self.cache.demand(sequence) > SLOTS:
             return
         if self.cache.admit(sequence):

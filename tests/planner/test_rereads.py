@@ -1,0 +1,89 @@
+"""What later steps of a plan read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ramify as rf
+from ramify.planner import Plan
+
+
+def promised(plan: Plan) -> dict[str, tuple[int, bool]]:
+    """By the node's name: steps until its prompt, or a beginning of it, is read again, and whether
+    its answer is too."""
+    return {plan.graph.nodes[i].name: (r.steps, r.answer) for i, r in plan.rereads.items()}
+
+
+@rf.program
+def joined(s: Any, mode: str) -> Any:
+    s += rf.user("A long text.")
+    s += rf.assistant(rf.gen("plan", max_tokens=8))
+    branches = s.fork(3)
+    for i, branch in enumerate(branches):
+        branch += rf.user(f"Part {i}.")
+        branch += rf.assistant(rf.gen(f"part{i}", max_tokens=8))
+    s.join(branches, mode=mode)
+    s += rf.user("Close.")
+    s += rf.assistant(rf.gen("end", max_tokens=8))
+    return s["end"]
+
+
+def test_a_join_reads_again_what_its_branches_read() -> None:
+    for mode in ("text", "kv"):
+        plan = joined.compile(mode)
+        found = promised(plan)
+        assert found["plan"] == (1, True)
+        kept = mode == "kv"  # as text, only the first part continues what stands before it
+        assert [found[f"part{i}"] for i in range(3)] == [(1, True), (1, kept), (1, kept)]
+        assert "end" not in found
+
+
+@rf.program
+def apart(s: Any) -> Any:
+    s += rf.user("A long text.")
+    first, second = s.fork(2)
+    first += rf.user("One.")
+    first += rf.assistant(rf.gen("first", max_tokens=8))
+    second += rf.user(f"Two: {first['first']}")
+    second += rf.assistant(rf.gen("second", max_tokens=8))
+    other = rf.user("Nothing in common.")
+    s += other
+    s += rf.assistant(rf.gen("third", max_tokens=8))
+    return rf.lines(second["second"], s["third"])
+
+
+def test_a_value_in_a_text_is_no_answer_and_what_runs_beside_is_not_later() -> None:
+    plan = apart.compile()
+    found = promised(plan)
+    assert found == {"first": (1, False), "third": (1, False)}
+    node = next(n for n in plan.graph.nodes.values() if n.name == "first")
+    again = plan.rereads[node.id]
+    assert node.prompt.starts_with(again.prompt) and again.prompt is not node.prompt
+
+
+@rf.program
+def each(s: Any) -> Any:
+    s += rf.user("Name points.")
+    s += rf.assistant(rf.gen("points", schema=list[str], max_tokens=20))
+
+    def body(branch: Any, point: Any) -> None:
+        branch += rf.user(f"More on {point}")
+        branch += rf.assistant(rf.gen("more", max_tokens=8))
+
+    made = s.each(s["points"], body)
+    s.join(made)
+    s += rf.assistant(rf.gen("end", max_tokens=8))
+    return s["end"]
+
+
+def test_branches_that_are_not_known_yet_are_expected() -> None:
+    assert promised(each.compile())["points"] == (1, True)
+
+
+def test_without_passes_nothing_is_promised() -> None:
+    from ramify.planner import Options
+
+    plan = joined.compile("text")
+    from ramify.planner import plan as make
+
+    assert make(plan.graph, plan.context, Options(passes=())).rereads == {}
