@@ -6,9 +6,12 @@ once. A Llama of 28 million random weights in bf16 says what nobody can guess: o
 tokens behind 256, and 16 of 64 behind 128. A new salt per run makes the cache cold and the text
 unknown; what was measured of costs and acceptance stays, as it does in a process that lives on.
 
+All settings run on one engine, whose drafter is changed between runs: two engines differ by
+more than drafts do. "off again" is "off" once more: what they differ by is the noise.
 `tokens_per_step` counts the tokens that one answer gains per step of the model. Ratios are the
 seconds without drafts over those with (`auto`), medians of interleaved runs: `demo_*` above 1 is a
-gain, `random_*` near 1 says that nothing is lost. In float32 the answers must be equal.
+gain, `random_*` near 1 says that nothing is lost; `*_noise` is the same ratio for "off again", and
+a loss no larger than its distance from 1 is none. In float32 the answers must be equal.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from typing import Any
 from benchmarks.harness import Contender, Options, Report, interleave
 from benchmarks.harness.models import LlamaShape, random_llama
 
-SETTINGS = ("off", "auto", "8")
+SETTINGS = ("off", "off again", "auto", "8")
 
 
 @dataclass(slots=True)
@@ -31,11 +34,17 @@ class Replay:
     """The same requests to a backend of one setting, in one order."""
 
     backend: Any
+    drafter: Any  # None: off
     requests: Sequence[Any]
     together: bool
     runner: asyncio.Runner
     salts: Any = field(default_factory=count)
     spent: dict[str, int] = field(default_factory=dict)
+
+    def prepare(self) -> None:
+        """Put the drafter into the engine."""
+        put = self.backend._worker.call(lambda engine: setattr(engine, "drafter", self.drafter))
+        put.result()
 
     def run(self) -> list[list[int]]:
         return self.runner.run(self._all())
@@ -109,9 +118,10 @@ def random_requests(streams: int, prompt: int, new: int) -> list[Any]:
 
 def measure(
     name: str, replays: dict[str, Replay], repeats: int
-) -> tuple[list[dict[str, Any]], float]:
-    """The rows of one workload, and seconds off over seconds auto."""
-    timings = interleave([Contender(s, replay.run) for s, replay in replays.items()], repeats)
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """The rows of one workload, and its ratios: seconds off over auto, and over off again."""
+    contenders = [Contender(s, replay.run, replay.prepare) for s, replay in replays.items()]
+    timings = interleave(contenders, repeats)
     rows = []
     for setting, timing in timings.items():
         spent = replays[setting].spent
@@ -129,12 +139,16 @@ def measure(
                 ) / len(timing.result),
             }
         )  # fmt: skip
-    return rows, timings["off"].median / timings["auto"].median
+    off = timings["off"].median
+    ratios = {name: off / timings["auto"].median}
+    return rows, {**ratios, f"{name}_noise": off / timings["off again"].median}
 
 
 def run(options: Options) -> Report:
     """Both models, one stream and many."""
     from ramify.backend.radix import RadixBackend
+    from ramify.backend.radix.draft import Drafter
+    from ramify.backend.radix.draft_cost import DraftPolicy
     from ramify.demo.world import model_path
 
     repeats = options.repeats or 5
@@ -143,26 +157,29 @@ def run(options: Options) -> Report:
     shape = LlamaShape(layers=4, hidden=256, intermediate=704) if options.quick else LlamaShape()
     with asyncio.Runner() as runner:
 
-        def opened(folder: Path, dtype: str) -> dict[str, Any]:
-            return {
-                s: RadixBackend.open(folder, dtype=dtype, draft=s, pool_tokens=16384)
-                for s in SETTINGS
-            }
+        def opened(folder: Path, dtype: str) -> tuple[Any, dict[str, Any]]:
+            policies = {"auto": DraftPolicy(), "8": DraftPolicy(fixed=8)}
+            drafters = {s: Drafter(policies[s]) if s in policies else None for s in SETTINGS}
+            backend = RadixBackend.open(folder, dtype=dtype, draft="off", pool_tokens=16384)
+            return backend, drafters
 
-        def workload(
-            name: str, backends: dict[str, Any], requests: list[Any], together: bool
-        ) -> None:
-            replays = {s: Replay(b, requests, together, runner) for s, b in backends.items()}
-            found, ratios[name] = measure(name, replays, repeats)
+        def workload(name: str, made: Any, requests: list[Any], together: bool) -> None:
+            backend, drafters = made
+            replays = {
+                s: Replay(backend, drafter, requests, together, runner)
+                for s, drafter in drafters.items()
+            }
+            found, measured = measure(name, replays, repeats)
             rows.extend(found)
+            ratios.update(measured)
 
         demo = opened(model_path(), "float32")
-        asked = demo_requests(demo["off"], 2 if options.quick else 5)
+        asked = demo_requests(demo[0], 2 if options.quick else 5)
         workload("demo_single", demo, asked[: len(asked) // 2 + 1], False)
         workload("demo_batch", demo, asked, True)
         random = opened(random_llama(shape), "bfloat16")
         workload("random_single", random, random_requests(1, 256, 128), False)
         workload("random_16", random, random_requests(16, 128, 64), True)
-        for backend in (*demo.values(), *random.values()):
+        for backend in (demo[0], random[0]):
             runner.run(backend.close())
     return Report("drafts", rows, ratios)

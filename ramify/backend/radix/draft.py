@@ -68,11 +68,15 @@ class Drafter:
             room = min(answer.left - 1, self.policy.most)
             if room < 1:
                 continue
-            draft = self._lookup(answer, room, count, rows)
+            record = self._record(sequence)
+            draft = None
+            if answer.row.matcher is not None or self.policy.looks(record):
+                draft = self._lookup(answer, record, room, count, rows)
+                self.policy.looked(record, draft is not None)
             if draft is not None:
                 rows += self._write(answer, draft)
             elif self._proposer is not None:
-                most = self.policy.width(self._record(sequence), MODEL, answers=count, rows=rows)
+                most = self.policy.width(record, MODEL, answers=count, rows=rows)
                 if most:
                     rest[answer] = min(most, room)
                     rows += rest[answer]
@@ -86,17 +90,17 @@ class Drafter:
             record = self._records[sequence] = Record()
         return record
 
-    def _lookup(self, answer: Answer, room: int, answers: int, rows: int) -> Draft | None:
+    def _lookup(
+        self, answer: Answer, record: Record, room: int, answers: int, rows: int
+    ) -> Draft | None:
         matcher = answer.row.matcher
         forced = matcher.forced() if matcher is not None else []
         if forced:
-            record = self._record(answer.sequence)
             most = self.policy.width(record, FORCED, answers=answers, rows=rows)
             return Draft(forced[: min(most, room)], FORCED) if most else None
         tokens, length = self._ngrams.propose(answer.sequence, room)
         if not tokens:
             return None
-        record = self._record(answer.sequence)
         most = self.policy.width(record, length, answers=answers, rows=rows)
         return Draft(tokens[:most], length) if most else None
 

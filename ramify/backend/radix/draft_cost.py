@@ -16,6 +16,8 @@ _PRIOR = 6.0  # how many trials the experience of all counts for one answer
 _FIRST = 0.7  # chance of acceptance before anything was measured
 _PROBE = 24  # after so many steps without a draft one of two tokens is tried, then after twice
 _RARELY = 16 * _PROBE  # as many, up to this: what never pays is tried more and more rarely
+_PATIENT = 8  # lookups in a row that found nothing, after which the next step is skipped, then two
+_SKIPPED = 8  # steps, and so on, up to this
 _CERTAIN = 0.95  # no draft is more likely than that for long
 _SHARE = 0.04  # of a step's time that a row more costs, before anything was measured
 _OUTLIER = 5.0  # steps that took so many times what was expected are not believed
@@ -86,6 +88,8 @@ class Record:
     kinds: dict[int, Acceptance] = field(default_factory=dict)
     idle: int = 0  # steps since a draft was made
     patience: int = _PROBE  # steps without one until the next is tried
+    misses: int = 0  # lookups in a row from which no draft came
+    skip: int = 0  # steps in which it is not looked for
 
 
 class DraftPolicy:
@@ -106,6 +110,21 @@ class DraftPolicy:
             return False
         self._rested += 1
         return self._rested % _PROBE != 0
+
+    def looks(self, record: Record) -> bool:
+        """Whether to look for a draft now: where none was found for long, not at each step."""
+        if record.skip:
+            record.skip -= 1
+            return False
+        return True
+
+    def looked(self, record: Record, found: bool) -> None:
+        """A draft was looked for, and found or not."""
+        if found:
+            record.misses = 0
+        elif self.fixed is None:
+            record.misses += 1
+            record.skip = min(_SKIPPED, record.misses // _PATIENT)
 
     def width(self, record: Record, kind: int, *, answers: int, rows: int) -> int:
         """Tokens worth drafting for an answer, from a source of a kind, in a step of so many
