@@ -103,13 +103,17 @@ class DraftPolicy:
         self._rested = 0  # steps in a row
 
     def rests(self, answers: int) -> bool:
-        """Whether no draft at all can pay in a step of so many answers: not even looked for, but
-        now and then."""
-        if self.fixed is not None or self.cost.threshold(answers, answers) < _CERTAIN:
+        """Whether a draft of the best kind, as it was accepted so far, does not pay in a step of
+        so many answers: then none is even looked for, but now and then."""
+        if self.fixed is not None or self.cost.threshold(answers, answers) < self._best():
             self._rested = 0
             return False
         self._rested += 1
         return self._rested % _PROBE != 0
+
+    def _best(self) -> float:
+        found = (kind.chance(_FIRST, _PRIOR) for kind in self._all.values())
+        return min(_CERTAIN, max(found, default=_CERTAIN))
 
     def looks(self, record: Record) -> bool:
         """Whether to look for a draft now: where none was found for long, not at each step."""
