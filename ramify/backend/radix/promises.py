@@ -34,13 +34,14 @@ class PromiseOrder:
         self._past = past
         self._lapse = lapse
         self._every = max(1, lapse // 8)  # tokens after which lapsed promises are looked for
-        self._due = 0
+        self._due = self._now = 0  # on the tree's clock, the latter as of the last eviction
         self._heap: list[Entry] = []
         self._entries = 0
         self._limit = 64
 
     def push(self, node: Node) -> None:
-        if not node.promised:
+        if not node.promised or self._now - node.promised_at >= self._lapse:
+            node.promised = 0
             self._past.push(node)
             return
         self._entries += 1
@@ -51,6 +52,7 @@ class PromiseOrder:
             self._keep(self._valid())
 
     def pop(self, now: int) -> Node | None:
+        self._now = now
         if now >= self._due:
             self._void(now)
         node = self._past.pop(now)

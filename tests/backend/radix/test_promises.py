@@ -73,7 +73,7 @@ def test_a_promise_is_never_broken_before_the_unpromised_are_gone(
         if node.promised:
             assert all(other.promised for other in others), "one without a promise was there"
             assert max(other.promised for other in others) == node.promised
-            assert tree._tick - node.promised_at < lapse + lapse // 8 + 80, "it had lapsed"
+            assert tree._tick - node.promised_at < lapse + lapse // 8 + 1, "it had lapsed"
 
     tree.spill = watch
     for _ in range(60):
