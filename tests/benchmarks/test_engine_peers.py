@@ -64,9 +64,7 @@ def test_common_beginnings() -> None:
         assert common(first, second) == at
 
 
-def test_a_peer_answers_through_its_pipes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_peer_answers_through_its_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its noise does not disturb the answers."""
     (tmp_path / ".venv-peers-echo" / "bin").mkdir(parents=True)
     (tmp_path / ".venv-peers-echo" / "bin" / "python").symlink_to(sys.executable)

@@ -25,9 +25,7 @@ def test_branches_begin_differently() -> None:
     assert len({block[0] for block in blocks}) == 8
 
 
-def test_what_each_contender_computes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_each_contender_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models.tempfile, "gettempdir", lambda: str(tmp_path))
     report = run(Options(repeats=5), TINY, WORK)
     computed = {row["contender"]: row.get("computed") for row in report.rows}
