@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
 Row = dict[str, str]
 
@@ -32,7 +31,7 @@ _LINES = (
     "The new canal was dug by hand in eleven summers, and the old harbour lost half of its trade.",
 )
 SENTENCES = 24  # of a document
-DOCUMENTS = 32
+DOCUMENTS = 12
 
 
 def _document(run: str, number: int) -> str:
@@ -52,8 +51,16 @@ def questions(run: str, rows: int) -> list[Row]:
     ]
 
 
+def studies(run: str, rows: int) -> list[Row]:
+    """Rows with a document of their own before the question."""
+    return [
+        {"question": f"{_document(run, i)}\n\nQuestion {i}: what should the town do next?"}
+        for i in range(rows)
+    ]
+
+
 def readings(run: str, rows: int) -> list[Row]:
-    """Rows that ask about a few documents, as they happen to come."""
+    """Rows that ask about twelve documents, as they happen to come."""
     documents = [_document(run, i) for i in range(DOCUMENTS)]
     found = [
         {
@@ -66,10 +73,6 @@ def readings(run: str, rows: int) -> list[Row]:
     return found
 
 
-# program: (what makes its rows, how many in full, how many in the short form)
-PROGRAMS: dict[str, tuple[Callable[[str, int], list[Row]], int, int]] = {
-    "skeleton": (questions, 16, 4),
-    "tree_of_thought": (questions, 8, 3),
-    "judge_panel": (questions, 16, 6),
-    "rag": (readings, 64, 32),
-}
+def sorted_readings(run: str, rows: int) -> list[Row]:
+    """The same rows by document, as a user may have sorted them who knows of caches."""
+    return sorted(readings(run, rows), key=lambda row: row["document"])

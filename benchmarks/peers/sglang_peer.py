@@ -1,8 +1,8 @@
 """SGLang's frontend in its own environment: `python -m benchmarks.peers.sglang_peer`.
 
 Its OpenAI backend in the setting that does the least work: plain completions, so that the server
-renders no messages, and no stop strings. `run_batch` with as many threads as the other side has
-rows at once.
+renders no messages, and no stop strings. `run_batch` with as many threads as it is told, or as many
+as it chooses ("auto").
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     print("RESULT " + json.dumps({"version": sglang.__version__}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        rows = workload.PROGRAMS[asked["program"]][0](asked["run"], asked["rows"])
+        rows = getattr(workload, asked["make"])(asked["run"], asked["rows"])
         program = getattr(sglang_programs, asked["program"])
         gc.collect()
         states = program.run_batch(
