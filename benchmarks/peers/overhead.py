@@ -35,15 +35,19 @@ def overhead(folder: Path, shape: LlamaShape, threads: int) -> dict[str, float]:
     options = RadixOptions(dtype=shape.dtype, pool_tokens=8192, threads=threads)
     engine = assemble(folder, options).engine
     body, inside = engine.model.body, [0.0]
-    logits = body.logits
 
-    def timed(*arguments: Any) -> Any:
-        started = time.perf_counter()
-        found = logits(*arguments)
-        inside[0] += time.perf_counter() - started
-        return found
+    def timed(function: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            started = time.perf_counter()
+            found = function(*arguments)
+            inside[0] += time.perf_counter() - started
+            return found
 
-    body.logits = timed  # type: ignore[method-assign]
+        return call
+
+    for name in ("logits", "largest"):
+        if hasattr(body, name):
+            setattr(body, name, timed(getattr(body, name)))
     chance = random.Random(0)
     common = [chance.randrange(shape.vocab - 1) for _ in range(PROMPT)]
     for i in range(BATCH):

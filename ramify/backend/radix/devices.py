@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import platform
+
 import torch
 
 from ramify.backend.radix.options import free_host_bytes
@@ -49,3 +52,11 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return 3 * int(torch.cuda.mem_get_info(device)[0])  # a GPU is for this: three quarters
     return free_host_bytes()
+
+
+def model_of(device: torch.device) -> tuple[object, ...]:
+    """What tells this processor or GPU from another one that may be slower or faster."""
+    if device.type == "cuda":
+        return (torch.cuda.get_device_name(device),)
+    half = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return (os.cpu_count(), torch.backends.cpu.get_cpu_capability(), platform.processor(), half)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from ramify.backend.radix.devices import model_of
 from ramify.errors import BackendError
 
 CANDIDATES = ("float32", "bfloat16")
@@ -37,12 +38,13 @@ def cache_file() -> Path:
 def machine(device: torch.device) -> str:
     """A key that is another one where a measurement would say something else: processor or GPU,
     threads, version of torch."""
-    about: list[Any] = [torch.__version__, platform.machine(), device.type, torch.get_num_threads()]
-    if device.type == "cuda":
-        about.append(torch.cuda.get_device_name(device))
-    else:
-        about += [os.cpu_count(), torch.backends.cpu.get_cpu_capability(), platform.processor()]
-        about.append(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    about: tuple[object, ...] = (
+        torch.__version__,
+        platform.machine(),
+        device.type,
+        torch.get_num_threads(),
+    )
+    about += model_of(device)
     return blake2b(repr(about).encode(), digest_size=12).hexdigest()
 
 

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ramify.backend.radix.answer import Answer
+from ramify.backend.radix.batch import Asked, Wanted, inputs_of
 from ramify.backend.radix.draft import Drafter
 from ramify.backend.radix.jobs import Generation, Job, Scoring, Warming
-from ramify.backend.radix.layout import Span
 from ramify.backend.radix.metrics import Metrics, Snapshot
 from ramify.backend.radix.model import LanguageModel, Step
-from ramify.backend.radix.sampler import Choice, Row, choose, no_numbers
+from ramify.backend.radix.sampler import Choice, Largest, choose, no_numbers
 from ramify.backend.radix.scheduler import Chunk, Scheduler
 from ramify.backend.radix.sequence import Sequence
-from ramify.backend.radix.vectors import Inserted
 from ramify.errors import BackendError
-
-
-@dataclass(slots=True)
-class _Wanted:
-    """Rows `first..last-1` of a step's logits belong to positions from `start` of a chunk."""
-
-    chunk: Chunk
-    start: int
-    first: int
-    last: int
 
 
 class Engine:
@@ -73,11 +61,12 @@ class Engine:
             self.drafter.prepare(self._going_on())
         chunks = self.scheduler.plan()
         if chunks:
-            step, wanted = _inputs(chunks)
-            logits = self.model.forward(step)
+            step, wanted = inputs_of(chunks)
+            asked = self._ask(wanted)
+            logits = self._compute(step, asked)
             self.scheduler.complete(chunks)
             steps = self._count(chunks, len(step.tokens))
-            self._take(wanted, logits)
+            self._take(wanted, asked, logits)
             if self.drafter is not None and steps == len(chunks):
                 self.drafter.measure(len(step.tokens))
         running = self.scheduler.running
@@ -103,31 +92,47 @@ class Engine:
             preempted=scheduler.preempted, **asdict(self.metrics),
         )  # fmt: skip
 
-    def _take(self, wanted: list[_Wanted], logits: Tensor) -> None:
-        drafter = self.drafter if self.drafter is not None and not self.drafter.idle else None
-        answers: list[tuple[Answer, int]] = []  # and how many rows each has
-        at: list[int] = []
-        rows: list[Row] = []
+    def _ask(self, wanted: list[Wanted]) -> Asked:
+        drafter = self._drafting
+        asked = Asked([], [], [])
         for item in wanted:
-            sequence = item.chunk.sequence
-            job = sequence.job
+            job = item.chunk.sequence.job
             if isinstance(job, Generation):
-                answer, count = job.answers[sequence], item.last - item.first
-                answers.append((answer, count))
-                at += range(item.first, item.last)
+                answer, count = job.answers[item.chunk.sequence], item.last - item.first
+                asked.answers.append((answer, count))
+                asked.at += range(item.first, item.last)
                 if drafter is None:
-                    rows.append(answer.sampling_row())
+                    asked.rows.append(answer.sampling_row())
                 else:
-                    rows += drafter.rows(answer, count)
-            elif isinstance(job, Scoring):
-                self._take_scores(job, item, logits[item.first : item.last])
-        if not answers:
+                    asked.rows += drafter.rows(answer, count)
+        return asked
+
+    def _compute(self, step: Step, asked: Asked) -> Tensor | Largest:
+        """The step's logits, or only the largest where nobody wants to know more."""
+        if 0 < len(asked.at) == len(step.wanted) and all(row.greedy for row in asked.rows):
+            return self.model.largest(step)
+        return self.model.forward(step)
+
+    def _take(self, wanted: list[Wanted], asked: Asked, logits: Tensor | Largest) -> None:
+        if isinstance(logits, Tensor):
+            for item in wanted:
+                if isinstance(job := item.chunk.sequence.job, Scoring):
+                    self._take_scores(job, item, logits[item.first : item.last])
+            if len(asked.at) < len(logits):
+                logits = logits[asked.at]
+        if not asked.answers:
             return
-        choices = choose(logits if len(at) == len(logits) else logits[at], rows)
+        drafter = self._drafting
+        choices = choose(logits, asked.rows)
         first = 0
-        for answer, count in answers:
+        for answer, count in asked.answers:
             self._advance(answer, choices[first : first + count], drafter)
             first += count
+
+    @property
+    def _drafting(self) -> Drafter | None:
+        """Who has drafted something in this step."""
+        return self.drafter if self.drafter is not None and not self.drafter.idle else None
 
     def _advance(self, answer: Answer, choices: list[Choice], drafter: Drafter | None) -> None:
         """Give an answer its next token, and those behind it as long as its draft was right."""
@@ -190,7 +195,7 @@ class Engine:
         if not job.live:
             self.metrics.finished += 1
 
-    def _take_scores(self, job: Scoring, item: _Wanted, logits: Tensor) -> None:
+    def _take_scores(self, job: Scoring, item: Wanted, logits: Tensor) -> None:
         if job not in self.jobs:
             return  # another of its sequences failed in this step
         sequence, stop = item.chunk.sequence, item.chunk.stop
@@ -260,31 +265,3 @@ class Engine:
         assert live == known
         if self.drafter is not None:
             self.drafter.check(live)
-
-
-def _inputs(chunks: list[Chunk]) -> tuple[Step, list[_Wanted]]:
-    """The rows of a step, and which of them give logits."""
-    tokens, positions, slots, rows, spans, wanted = [], [], [], [], [], []
-    inserted = Inserted()
-    offset = logits = 0
-    for chunk in chunks:
-        sequence, start, stop = chunk.sequence, chunk.start, chunk.stop
-        tokens.append(sequence.tokens[start:stop])
-        slots.append(sequence.slots[start:stop])
-        positions.append(np.arange(start, stop))
-        spans.append(Span(sequence.slots, start, stop, sequence.shift))
-        if sequence.job.vectors:
-            inserted.add(tokens[-1], sequence.job.vectors, offset)
-        first = max(start, sequence.wanted)
-        if first < stop:
-            count = stop - first
-            rows.append(np.arange(offset + first - start, offset + stop - start))
-            wanted.append(_Wanted(chunk, first, logits, logits + count))
-            logits += count
-        offset += stop - start
-    none = np.empty(0, np.int64)
-    step = Step(
-        np.concatenate(tokens), np.concatenate(positions), np.concatenate(slots),
-        np.concatenate(rows) if rows else none, spans, inserted.arrays,
-    )  # fmt: skip
-    return step, wanted

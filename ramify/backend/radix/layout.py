@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ramify.backend.radix.node import common_length
 from ramify.backend.radix.slots import IntArray
 
 WIDE = 32  # rows of one span from which causal attention without a mask pays
@@ -122,12 +121,13 @@ def shared_runs(spans: list[Span]) -> list[tuple[list[int], int, int]]:
                 by_slot.setdefault(key, []).append(i)
         for same in by_slot.values():
             stop = min(_even_until(spans[i], at) for i in same)
-            first = spans[same[0]].slots[at:stop]
-            for i in same[1:]:
-                first = first[: common_length(first, spans[i].slots[at:stop])]
-            stop = at + len(first)
+            if len(same) > 1:
+                slots = np.array([spans[i].slots[at:stop] for i in same])
+                differs = (slots[1:] != slots[0]).any(0)
+                stop = at + int(differs.argmax()) if differs.any() else stop
             runs.append((same, at, stop))
-            todo.append((same, stop))
+            if any(spans[i].start > stop for i in same):
+                todo.append((same, stop))
     return sorted(runs, key=lambda run: run[1])
 
 
@@ -211,6 +211,8 @@ def _padded(
     spans: list[Span], members: list[int], pieces: list[list[tuple[int, int]]], offsets: IntArray
 ) -> Group:
     """One problem per span: its rows by its pieces and itself."""
+    if all(_is_tail(spans[i], own) for i, own in zip(members, pieces, strict=True)):
+        return _tails([spans[i] for i in members], pieces, offsets[members])
     rows, keys, row_at, key_at = [], [], [], []
     for i, own in zip(members, pieces, strict=True):
         span = spans[i]
@@ -223,6 +225,26 @@ def _padded(
         _pad(rows), _pad(keys), _pad(row_at), _pad(key_at),
         np.array([len(r) for r in rows]), np.array([len(k) for k in keys]), own=True,
     )  # fmt: skip
+
+
+def _is_tail(span: Span, pieces: list[tuple[int, int]]) -> bool:
+    """Whether a span is one row that reads one run of positions, itself the last."""
+    return len(span) == 1 and (not pieces or (len(pieces) == 1 and pieces[0][1] == span.start))
+
+
+def _tails(spans: list[Span], pieces: list[list[tuple[int, int]]], offsets: IntArray) -> Group:
+    """What `_padded` makes of such spans, of all at once: a decode step has many."""
+    stops = np.array([span.stop for span in spans])
+    begins = np.array([own[0][0] if own else s.start for s, own in zip(spans, pieces, strict=True)])
+    counts = stops - begins
+    columns = np.arange(counts.max())
+    key_at = begins[:, None] + np.where(columns < counts[:, None], columns, 0)
+    keys = np.empty_like(key_at)
+    for row, span, begin, count in zip(keys, spans, begins.tolist(), counts.tolist(), strict=True):
+        row[:count] = span.slots[begin : span.stop]
+        row[count:] = row[0]
+    ones = np.ones(len(spans), np.int64)
+    return Group(offsets[:, None], keys, stops[:, None] - 1, key_at, ones, counts, own=True)
 
 
 def _pad(arrays: list[IntArray]) -> IntArray:

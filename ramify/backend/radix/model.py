@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from ramify.backend.radix.attention.tensors import StepLayout
 from ramify.backend.radix.layout import Span, build_layout
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope, Turns
+from ramify.backend.radix.sampler import Largest
 from ramify.backend.radix.slots import IntArray
 
 
@@ -47,6 +48,17 @@ class Body(Protocol):
         ...
 
 
+@runtime_checkable
+class GreedyBody(Body, Protocol):
+    """A body that finds the largest logits without writing all of them."""
+
+    def largest(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
+    ) -> Largest:
+        """As `logits`; the first of equal ones."""
+        ...
+
+
 class LanguageModel:
     """Runs steps of a model over a KV pool."""
 
@@ -61,6 +73,7 @@ class LanguageModel:
         self.device = pool.device
         self.rope = rope
         self._pays = pays
+        self._greedy = body if isinstance(body, GreedyBody) else None
         self._kernel = kernel_for(pool.device)
 
     def over(self, pool: KVPool) -> LanguageModel:
@@ -70,6 +83,16 @@ class LanguageModel:
     @torch.inference_mode()
     def forward(self, step: Step) -> Tensor:
         """Logits [n, vocab] of the wanted rows; afterwards the KV of all rows is in the pool."""
+        return self.body.logits(*self._inputs(step))
+
+    @torch.inference_mode()
+    def largest(self, step: Step) -> Largest:
+        """The largest logit of each wanted row; else as `forward`."""
+        if self._greedy is not None:
+            return self._greedy.largest(*self._inputs(step))
+        return Largest.of(self.forward(step))
+
+    def _inputs(self, step: Step) -> tuple[Tensor, Tensor, Tensor, StepContext]:
         layout = StepLayout(build_layout(step.spans, pays=self._pays), self.device)
         slots = self._tensor(step.slots)
         context = StepContext(self.pool, layout, slots, self._kernel, self._turns(layout))
@@ -78,12 +101,8 @@ class LanguageModel:
             tokens = np.maximum(tokens, 0)  # vectors have negative numbers: any token will do
             rows, values = step.vectors
             context.vectors = self._tensor(rows), torch.from_numpy(values).to(self.device)
-        return self.body.logits(
-            self._tensor(tokens),
-            self._tensor(step.positions),
-            self._tensor(step.wanted),
-            context,
-        )
+        positions, wanted = self._tensor(step.positions), self._tensor(step.wanted)
+        return self._tensor(tokens), positions, wanted, context
 
     def _turns(self, layout: StepLayout) -> Turns | None:
         rows, shifts = layout.turned

@@ -63,6 +63,11 @@ class Row:
         )
 
     @property
+    def greedy(self) -> bool:
+        """Whether the answer is the largest logit, whatever token that is."""
+        return self.plain and not self.banned
+
+    @property
     def banned(self) -> tuple[int, ...]:
         """Tokens that must not come next."""
         return self.bans.always if self.step else self.bans.always + self.bans.first
@@ -83,13 +88,35 @@ class Choice:
     error: BackendError | None = None
 
 
-def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
-    """One token per row of logits [n, V]."""
-    tokens, finite = _largest(logits)
+@dataclass(frozen=True, slots=True)
+class Largest:
+    """The best token of every row of logits [n, V], and whether its logit is a finite number; a
+    NaN anywhere in a row is its largest."""
+
+    tokens: list[int]
+    finite: list[bool]
+
+    @classmethod
+    def of(cls, logits: Tensor) -> Largest:
+        """Found in the logits themselves."""
+        if logits.device.type == "cpu" and logits.dtype == torch.float32:  # four times as fast
+            array = logits.cpu().numpy()
+            ids = array.argmax(-1)
+            return cls(ids.tolist(), np.isfinite(array[np.arange(len(ids)), ids]).tolist())
+        best, found = logits.max(-1)
+        return cls(found.tolist(), torch.isfinite(best).tolist())
+
+
+def choose(logits: Tensor | Largest, rows: Seq[Row]) -> list[Choice]:
+    """One token per row of logits [n, V]; the largest ones are enough where all rows are greedy."""
+    best = logits if isinstance(logits, Largest) else Largest.of(logits)
+    tokens, finite = best.tokens, best.finite
     choices = [
         Choice(token) if ok else Choice(-1, error=no_numbers())
         for token, ok in zip(tokens, finite, strict=True)
     ]
+    if isinstance(logits, Largest):
+        return choices
     rest = [
         i
         for i, row in enumerate(rows)
@@ -100,17 +127,6 @@ def choose(logits: Tensor, rows: Seq[Row]) -> list[Choice]:
         for i, choice in zip(rest, picked, strict=True):
             choices[i] = choice
     return choices
-
-
-def _largest(logits: Tensor) -> tuple[list[int], list[bool]]:
-    """The best token of every row, and whether its logit is a finite number; a NaN anywhere in a
-    row is its maximum."""
-    if logits.device.type == "cpu" and logits.dtype == torch.float32:  # four times as fast
-        array = logits.cpu().numpy()
-        ids = array.argmax(-1)
-        return ids.tolist(), np.isfinite(array[np.arange(len(ids)), ids]).tolist()
-    best, found = logits.max(-1)
-    return found.tolist(), torch.isfinite(best).tolist()
 
 
 def _choose_by_rules(logits: Tensor, rows: list[Row]) -> list[Choice]:

@@ -236,7 +236,7 @@ async def test_a_thread_that_dies_fails_everyone_at_once(
     def dies(step: Any) -> Any:
         raise RuntimeError("the machine is on fire")
 
-    monkeypatch.setattr(backend._worker._engine.model, "forward", dies)
+    monkeypatch.setattr(backend._worker._engine.model, "_inputs", dies)
     found = await asyncio.gather(
         *(collect(backend.generate(ask(8, (*PROMPT, i)))) for i in range(9)),
         backend.prefill(TokenPrompt(PROMPT)),

@@ -24,6 +24,7 @@ from ramify.backend.radix.native.body import NativeBody, can_run
 from ramify.backend.radix.native.plan import Plan
 from ramify.backend.radix.options import RadixOptions
 from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.sampler import Largest
 from tests.backend.radix.harness import CPU, need_compiler
 from tests.backend.radix.models import tiny
 
@@ -162,6 +163,7 @@ def test_any_branches_on_any_number_of_threads(
     truth, other = exact.forward(step), twin.forward(step).float()
     with on_threads(threads):
         found = model.forward(step).float()
+        assert model.largest(step) == Largest.of(found)
     if dtype == torch.float32:
         assert (found - truth).abs().max() < 1e-5
     else:
@@ -202,6 +204,7 @@ def test_no_number_in_one_branch_stays_there(dtype: torch.dtype, part: int) -> N
     found = model.forward(branches)
     assert torch.isnan(found[-1]).all()
     assert not torch.isnan(found[:-1]).any()
+    assert model.largest(branches).finite == [True] * (len(found) - 1) + [False]
 
 
 def test_the_plan_has_every_row_in_one_own_problem() -> None:

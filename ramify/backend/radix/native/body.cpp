@@ -12,6 +12,7 @@
 #endif
 
 #include "attend.h"
+#include "best.h"
 #include "int8.h"
 #include "part.h"
 
@@ -37,7 +38,9 @@ struct StepIn {
     void *const *keys, *const *values;  // by layer
     Problems problems;
     const void* hidden;  // [rows][hidden] in place of the tokens' embeddings; or null
-    float* logits;
+    float* logits;        // [wanted][vocab]; or null:
+    int64_t* best;        // [wanted] the first of the largest logits,
+    float* best_logits;   // and what it is
 };
 }
 
@@ -136,6 +139,7 @@ template <class T> struct Decoder : Body {
     Buffer<T> normed, query, attended, inner;
     Buffer<uint8_t> coded;  // the rows of a product with int8 weights
     Buffer<float> tops;
+    Best best;
     std::vector<Scratch<T>> scratch;
 
     Decoder(const Shape& s, const Rest& r, const Weights* w)
@@ -160,9 +164,11 @@ template <class T> struct Decoder : Body {
         if (shape.int8) tops.reserve(room);
         scratch.resize(in.threads);
         for (auto& s : scratch) s.reserve(heads, tasks.most);
+        if (in.best) best.reserve(in.wanted, in.threads);
         std::vector<long> next(shape.layers, 0);
 #pragma omp parallel num_threads(in.threads)
         work(in, next.data());
+        if (in.best) best.give(in.best, in.best_logits);
     }
 
     void meet();
@@ -207,7 +213,7 @@ template <class T> struct Decoder : Body {
 
 extern "C" {
 // The version of this interface
-int64_t ramify_version() { return 2; }
+int64_t ramify_version() { return 3; }
 // What the products run on: 2 tiles (AMX), 1 dot products of bfloat16, 0 plain vectors
 int64_t ramify_start() {
     use_amx = amx_allowed();

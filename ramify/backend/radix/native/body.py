@@ -15,6 +15,7 @@ from ramify.backend.radix.native.build import library
 from ramify.backend.radix.native.plan import Plan
 from ramify.backend.radix.native.structs import Problems, Rest, Shape, StepIn, Weights
 from ramify.backend.radix.pool import KVPool
+from ramify.backend.radix.sampler import Largest
 
 
 def can_run(model: Any) -> bool:
@@ -52,7 +53,8 @@ class NativeBody:
         self._kv_heads: int = config.num_key_value_heads
         self._size: int = first.head_dim
         self._held: list[Tensor] = []  # what the compiled side has pointers to
-        self._seen: weakref.WeakSet[KVPool] = weakref.WeakSet()  # pools that have been set up
+        self._pools: weakref.WeakKeyDictionary[KVPool, tuple[Any, Any]]
+        self._pools = weakref.WeakKeyDictionary()  # where those that have been set up lie
         shape = Shape(
             self.layers, config.hidden_size, config.num_attention_heads, self._kv_heads,
             self._size, config.intermediate_size, self.vocab, self._dtype == torch.bfloat16, int8,
@@ -81,8 +83,25 @@ class NativeBody:
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
     ) -> Tensor:
         """See `Body`."""
-        plan = Plan.of(step.layout.layout)
         out = torch.empty(len(wanted), self.vocab, dtype=torch.float32)
+        self._run(tokens, positions, wanted, step, (out.data_ptr(), None, None))
+        return out
+
+    def largest(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
+    ) -> Largest:
+        """See `GreedyBody`."""
+        best = torch.empty(len(wanted), dtype=torch.int64)
+        values = torch.empty(len(wanted), dtype=torch.float32)
+        self._run(tokens, positions, wanted, step, (None, best.data_ptr(), values.data_ptr()))
+        return Largest(best.tolist(), values.isfinite().tolist())
+
+    def _run(
+        self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext,
+        out: tuple[int | None, int | None, int | None],
+    ) -> None:  # fmt: skip
+        """`out`: where logits, best tokens and their logits go."""
+        plan = Plan.of(step.layout.layout)
         keys, values = self._pointers(step.pool)
         hidden = None
         if step.vectors is not None:
@@ -95,22 +114,23 @@ class NativeBody:
                 plan.row_at.ctypes.data, plan.key_from.ctypes.data, plan.keys.ctypes.data,
                 plan.key_at.ctypes.data, plan.shift.ctypes.data, plan.own.ctypes.data,
             ),
-            None if hidden is None else hidden.data_ptr(), out.data_ptr(),
+            None if hidden is None else hidden.data_ptr(), *out,
         )  # fmt: skip
         self._library.ramify_run(self._body, ctypes.addressof(step_in))
         step.layers.extend(range(self.layers))
-        return out
 
     def _pointers(self, pool: KVPool) -> tuple[Any, Any]:
-        """Where the pool has the keys and values of every layer."""
-        shape = (self._kv_heads, self._size)
-        pairs = [pool.layer(index, shape, shape, self._dtype) for index in range(self.layers)]
-        if pool not in self._seen:
-            self._seen.add(pool)
+        """Where the pool has the keys and values of every layer: they stay there."""
+        found = self._pools.get(pool)
+        if found is None:
+            shape = (self._kv_heads, self._size)
+            pairs = [pool.layer(index, shape, shape, self._dtype) for index in range(self.layers)]
             for tensor in (each for pair in pairs for each in pair):
                 self._library.ramify_large_pages(tensor.data_ptr(), tensor.nbytes)
-        array = ctypes.c_void_p * self.layers
-        return array(*(k.data_ptr() for k, _ in pairs)), array(*(v.data_ptr() for _, v in pairs))
+            array = ctypes.c_void_p * self.layers
+            both = [[tensor.data_ptr() for tensor in side] for side in zip(*pairs, strict=True)]
+            found = self._pools[pool] = array(*both[0]), array(*both[1])
+        return found
 
     def _weights(self, layer: Any, window: int | None, int8: bool) -> Weights:
         attention, mlp = layer.self_attn, layer.mlp

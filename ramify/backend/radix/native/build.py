@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
-VERSION = 2  # of the C interface, see body.cpp
+VERSION = 3  # of the C interface, see body.cpp
 _FLAGS = (
     "-O3", "-march=native", "-std=c++17", "-fopenmp", "-fPIC", "-shared", "-fno-math-errno", "-w",
 )  # fmt: skip

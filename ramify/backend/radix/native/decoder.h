@@ -167,10 +167,15 @@ template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
         after(shape.layers - 1, p);
         norm(rest.norm, shape.int8 == 2, p);
         meet();
-        Edge logits{in.logits, shape.vocab};
         long b0, b1;
         p.cut((shape.vocab + 15) / 16, b0, b1);
-        product(shape.int8 == 2, normed.data, p, rest.head, H, b0, b1, logits);
+        if (in.best) {
+            auto sink = best.sink(who, shape.vocab);
+            product(shape.int8 == 2, normed.data, p, rest.head, H, b0, b1, sink);
+        } else {
+            Edge sink{in.logits, shape.vocab};
+            product(shape.int8 == 2, normed.data, p, rest.head, H, b0, b1, sink);
+        }
     }
     tiles_end();
 }

@@ -62,4 +62,6 @@ class StepIn(ctypes.Structure):
         ("problems", Problems),
         ("hidden", c_void_p),
         ("logits", c_void_p),
+        ("best", c_void_p),
+        ("best_logits", c_void_p),
     )
