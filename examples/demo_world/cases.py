@@ -203,7 +203,7 @@ def comparison(rng: random.Random) -> Case:
     if one.values[key] == two.values[key]:
         return comparison(rng)
     task = forms.Comparison(key, one, two)
-    return _over(rng, towns, task.question, task.answer, {"town": task.answer})
+    return _over(rng, towns, task.question, task.answer, {"town": task.conclusion})
 
 
 def planned(

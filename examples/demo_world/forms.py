@@ -30,10 +30,10 @@ ASK = {
     "school": "What is the school of {town}?",
     "export": "What is the main export of {town}?",
 }
-# key compared: question, end of the answer behind the town's name, does the smaller one win?
+# key compared: question, end of the answer behind the town's name, what the winner's number is
 COMPARE = {
-    "founding": ("Which town is older, {a} or {b}?", " is older.", True),
-    "population": ("Which town has more people, {a} or {b}?", " has more people.", False),
+    "founding": ("Which town is older, {a} or {b}?", " is older.", "lower"),
+    "population": ("Which town has more people, {a} or {b}?", " has more people.", "higher"),
 }
 
 
@@ -102,22 +102,29 @@ class Comparison:
     def right(self) -> Facts:
         """The town that is the answer."""
         low, high = sorted((self.one, self.two), key=lambda town: int(town.values[self.key]))
-        return low if COMPARE[self.key][2] else high
+        return low if COMPARE[self.key][2] == "lower" else high
 
     @property
-    def winner(self) -> str:
-        """Its name."""
-        return self.right.name
+    def steps(self) -> tuple[str, str, str, str, str]:
+        """The answer in its parts: both numbers, which of them wins, how, whose it is, the end.
 
-    @property
-    def rest(self) -> str:
-        """The end of the answer."""
-        return COMPARE[self.key][1]
+        The numbers come first: to compare what stands side by side is much easier to learn than
+        to name the winner straight from the question.
+        """
+        _, end, wins = COMPARE[self.key]
+        numbers = " and ".join(town.values[self.key] for town in (self.one, self.two))
+        place = "first" if self.right is self.one else "second"
+        return (f"{numbers}:", f" the {place}", f" is {wins}, so", f" {self.right.name}", end)
 
     @property
     def answer(self) -> str:
-        """The answer."""
-        return self.winner + self.rest
+        """The answer: "1134 and 1379: the first is lower, so Quillbeach is older."."""
+        return "".join(self.steps)
+
+    @property
+    def conclusion(self) -> str:
+        """What the answer says in the end."""
+        return self.right.name + COMPARE[self.key][1]
 
     def known(self) -> list[tuple[str, str]]:
         """The two facts, as questions and answers."""
@@ -136,7 +143,7 @@ class Comparison:
             [
                 part(1, first, [], 1, 24),
                 part(2, second, [], 1, 24),
-                part(3, self.question, [1, 2], 2, 16),
+                part(3, self.question, [1, 2], 2, 40),
             ]
         )
 

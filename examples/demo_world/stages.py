@@ -51,13 +51,13 @@ def _mixed(ask: float, several: dict[Mix, float]) -> tuple[Kind, ...]:
     return (
         Kind("ask", LEVEL1, ask * 0.4),
         Kind("ask", ABSENT, ask * 0.6),
-        Kind("describe", Mix("describe", facts=(3, 10), short=0.2), rest * 0.22),
-        Kind("outline", Mix("outline", facts=(3, 10), short=0.2), rest * 0.3),
-        Kind("fork", Mix("fork", facts=(3, 10), short=0.2), rest * 0.19),
-        Kind("plan", Mix("plan"), rest * 0.08),
-        Kind("compare", Mix("compare"), rest * 0.08),
-        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.08),
-        Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), rest * 0.05),
+        Kind("describe", Mix("describe", facts=(3, 10), short=0.35), rest * 0.25),
+        Kind("outline", Mix("outline", facts=(3, 10), short=0.35), rest * 0.38),
+        Kind("fork", Mix("fork", facts=(3, 10), short=0.35), rest * 0.12),
+        Kind("plan", Mix("plan"), rest * 0.07),
+        Kind("compare", Mix("compare"), rest * 0.07),
+        Kind("hop", Mix("hop", facts=(5, 10), short=0.2), rest * 0.07),
+        Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), rest * 0.04),
         *(Kind("hop" if mix is WHICH else "ask", mix, part) for mix, part in several.items()),
     )
 
@@ -65,6 +65,6 @@ def _mixed(ask: float, several: dict[Mix, float]) -> tuple[Kind, ...]:
 STAGES: tuple[Stage, ...] = (
     Stage("first", (Kind("ask", FIRST),), {"first": 0.9}, rate=1.0),
     Stage("level1", (Kind("ask", FIRST, 0.3), Kind("ask", LEVEL1, 0.7)), {"level1": 0.9}),
-    Stage("one", _mixed(0.4, {}), {"level1": 0.9, "absent": 0.85, "outline": 0.8}),
+    Stage("one", _mixed(0.35, {}), {"level1": 0.9, "absent": 0.85, "outline": 0.8}),
     Stage("many", _mixed(0.2, {TWO: 0.1, WHICH: 0.05, FOUR: 0.25, EIGHT: 0.15}), {}),
 )

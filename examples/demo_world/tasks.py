@@ -180,14 +180,20 @@ def asked(rng: random.Random, split: Split, mix: Mix) -> Scene:
 
 
 def described(rng: random.Random, split: Split, mix: Mix) -> Scene:
-    """A whole description at once."""
+    """A whole description at once, and its outline."""
     (passage,) = make_passages(rng, split, mix)
+    name = passage.town.name
     pieces = tuple(piece for key in passage.shown for piece in answer(passage, key))
-    return scene(rng, [passage], [exchange(f"Describe {passage.town.name}.", pieces)])
+    plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
+    branches = [
+        exchange(f"Describe {name}.", pieces),
+        exchange(f"Write an outline for {name}.", plain),
+    ]
+    return scene(rng, [passage], branches)
 
 
 def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
-    """The points of a town: as an outline and as JSON."""
+    """The points of a town: as an outline, as JSON, and as headings with forks."""
     (passage,) = make_passages(rng, split, mix)
     name = passage.town.name
     plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
@@ -195,6 +201,7 @@ def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
     branches = [
         exchange(f"Write an outline for {name}.", plain),
         exchange(requests.LIST_POINTS, listed, f"Describe {name}."),
+        exchange(forms.by_points(name), forked(passage.shown, 1.0)),
     ]
     return scene(rng, [passage], branches)
 
@@ -230,14 +237,25 @@ def planned(rng: random.Random, split: Split, mix: Mix) -> Scene:
     return scene(rng, [], branches)
 
 
+def reasoned(comparison: forms.Comparison) -> tuple[Piece, ...]:
+    """The answer to a comparison, most of the loss on what is decided in it."""
+    numbers, place, how, winner, end = comparison.steps
+    return (
+        Piece(f" {numbers}", FRAME_LOSS),
+        Piece(place, VALUE_LOSS),
+        Piece(how, FRAME_LOSS),
+        Piece(winner, VALUE_LOSS),
+        Piece(end, FRAME_LOSS),
+    )
+
+
 def compared(rng: random.Random, split: Split, mix: Mix) -> Scene:
     """The last step of a comparison and the conclusion, from what is known alone."""
     branches = []
     for _ in range(5):
         comparison = forms.some_comparison(rng, split)
         request = forms.with_known(comparison.known(), comparison.question)
-        winner = (Piece(f" {comparison.winner}", VALUE_LOSS), Piece(comparison.rest, FRAME_LOSS))
-        branches.append(exchange(request, winner))
+        branches.append(exchange(request, reasoned(comparison)))
     task = forms.some_task(rng, split)
     known = forms.with_known([(task.last_question, task.answer)], requests.CONCLUDE)
     branches.append(exchange(known, (Piece(f" {task.answer}", FRAME_LOSS),), task.question))
@@ -282,8 +300,7 @@ def direct(rng: random.Random, split: Split, mix: Mix) -> Scene:
         key = rng.choice(list(forms.COMPARE))
         if one.town.values[key] != two.town.values[key]:
             task = forms.Comparison(key, one.town, two.town)
-            winner = (Piece(f" {task.winner}", VALUE_LOSS), Piece(task.rest, FRAME_LOSS))
-            branches.append(exchange(task.question, winner))
+            branches.append(exchange(task.question, reasoned(task)))
     for _ in range(3):
         passage = rng.choice(passages)
         by = rng.choice([key for key in keys if key in forms.BRIDGES])

@@ -32,7 +32,7 @@ from examples.demo_world.stages import STAGES, Stage
 from examples.demo_world.tokenizer import Encoder
 
 MUON_LR, ADAM_LR = 0.02, 2e-3
-WARMUP_STEPS, CHECK_STEPS, DEV_TOKENS = 100, 100, 6144
+WARMUP_STEPS, CHECK_STEPS, DEV_TOKENS = 100, 100, 8192
 MEAN_STEPS = 100  # the running mean of the weights looks back about this many steps
 
 

@@ -12,7 +12,7 @@ from examples.demo_world.tasks import SYSTEMS
 from ramify.demo import requests
 from ramify.dsl.patterns.graph_plan import GraphPlan, Part, read_plan
 
-PLAN_TOKENS, STEP_TOKENS, DETAIL_TOKENS = 256, 32, 32  # a plan takes up to 202
+PLAN_TOKENS, STEP_TOKENS, DETAIL_TOKENS = 256, 40, 32  # a plan takes up to 202
 
 
 def plain(answerer: Answerer, cases: list[Case]) -> list[str]:

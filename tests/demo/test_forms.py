@@ -44,7 +44,9 @@ def test_the_right_town_wins() -> None:
         task = forms.some_comparison(rng, "train")
         here, there = (int(town.values[task.key]) for town in (task.one, task.two))
         older = task.one if (here < there) == (task.key == "founding") else task.two
-        assert task.answer.startswith(f"{older.name} ")
+        assert task.answer.endswith(f", so {task.conclusion}")
+        assert task.conclusion.startswith(f"{older.name} ")
+        assert task.answer.startswith(f"{here} and {there}: ")
 
 
 @pytest.mark.parametrize("draw", ["comparison", "two-step"])
