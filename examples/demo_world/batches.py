@@ -13,6 +13,7 @@ from examples.demo_world.stages import Kind, Stage
 from examples.demo_world.tasks import (
     CONTEXT_LOSS,
     CONTEXT_SHARE,
+    END_LOSS,
     MAKERS,
     Message,
     Piece,
@@ -76,7 +77,7 @@ def add_message(document: Document, encoder: Encoder, message: Message) -> None:
     answer = message.role == "assistant"
     document.add([encoder.special[f"<|{message.role}|>"]], 0.0)
     add_pieces(document, encoder, message.pieces, answer)
-    document.add([encoder.special[END]], 0.3 if answer else 0.0, answer)
+    document.add([encoder.special[END]], END_LOSS if answer else 0.0, answer)
 
 
 def encode(encoder: Encoder, scene: Scene) -> tuple[Document, list[Document]]:

@@ -24,6 +24,7 @@ SYSTEMS = (
     "You answer questions about towns.",
 )
 CONTEXT_LOSS, FRAME_LOSS, LABEL_LOSS, NAME_LOSS, VALUE_LOSS = 0.1, 0.3, 0.6, 0.5, 1.0
+END_LOSS = VALUE_LOSS  # to stop is decided against going on: less would make lists too long
 CONTEXT_SHARE = 0.2  # of the context's tokens: their softmax costs more time than it teaches
 
 
