@@ -16,6 +16,7 @@ from ramify.dsl.patterns.skeleton_of_thought import SkeletonOptions, skeleton_an
 from ramify.ir import Forks, Sampling
 
 DESCRIPTION_TOKENS, POINT_TOKENS, SKELETON_TOKENS, PLAN_TOKENS = 240, 32, 96, 256
+PART_TOKENS = 40  # of a plan: a comparison says both numbers
 
 SKELETON_WORDS = rf.patterns.SkeletonWords(
     skeleton="List the points as JSON.",
@@ -84,7 +85,7 @@ def answer_at_once(s: rf.State, question: str, towns: rf.Index, k: int = 4) -> A
     """A question over several towns, from `k` passages in one prompt."""
     s += rf.system(SYSTEM)
     s += rf.user(rf.retrieve(towns, question, k=k), f"\n\n{question}")
-    s += rf.assistant(rf.gen("answer", max_tokens=POINT_TOKENS))
+    s += rf.assistant(rf.gen("answer", max_tokens=PART_TOKENS))
     return s["answer"]
 
 
@@ -99,10 +100,10 @@ def answer_by_graph(s: rf.State, question: str, towns: rf.Index) -> Any:
 
     s += rf.user(question)
     options = GraphOptions(
-        sampling=Sampling(max_tokens=POINT_TOKENS),
+        sampling=Sampling(max_tokens=PART_TOKENS),
         limit=3,
         plan_tokens=PLAN_TOKENS,
-        part_tokens=POINT_TOKENS,
+        part_tokens=PART_TOKENS,
         words=GRAPH_WORDS,
         begin=begin,
         conclude=False,
