@@ -63,7 +63,7 @@ def _mixed(ask: float, several: dict[Mix, float]) -> tuple[Kind, ...]:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("first", (Kind("ask", FIRST),), {"first": 0.9}, rate=1.0),
+    Stage("first", (Kind("ask", FIRST),), {"first": 0.8}, rate=1.0),
     Stage("level1", (Kind("ask", FIRST, 0.3), Kind("ask", LEVEL1, 0.7)), {"level1": 0.9}),
     Stage("one", _mixed(0.35, {}), {"level1": 0.9, "absent": 0.85, "outline": 0.8}),
     Stage("many", _mixed(0.2, {TWO: 0.1, WHICH: 0.05, FOUR: 0.25, EIGHT: 0.15}), {}),
