@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ramify.backend.radix import layout as layout_module
 from ramify.backend.radix.attention import cpu, reference
 from ramify.backend.radix.attention.attend import attend
 from ramify.backend.radix.attention.tensors import StepLayout
@@ -116,6 +117,19 @@ def test_it_is_softmax_attention(made, pays, window, softcap, sinks, kernel) -> 
     )  # fmt: skip
     want = oracle(query, keys, values, made, scale=0.4, window=window, softcap=softcap, sinks=sink)
     assert (got - want).abs().max() < 3e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(made=spans(), pays=st.sampled_from([1, 8, 10_000]))
+def test_rows_of_a_decode_step_are_laid_out_as_any_others(made: list[Span], pays: int) -> None:
+    made = [Span(span.slots, span.stop - 1, span.stop) for span in made]
+    found = build_layout(made, pays=pays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout_module, "_is_tail", lambda *_: False)
+        twin = build_layout(made, pays=pays)
+    for one, other in zip(found.own, twin.own, strict=True):
+        for name in ("rows", "keys", "row_at", "key_at", "row_counts", "key_counts"):
+            assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
 @settings(max_examples=40, deadline=None)
