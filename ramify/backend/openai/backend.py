@@ -98,10 +98,9 @@ class OpenAIBackend:
         return cls(assemble(wanted, probe_transport), wanted, transport)
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
-        self._check(request.prompt, request.label)
+        self._check(request.prompt, request.salt, request.label)
         if request.samples > 1 and not self.capabilities.samples:
             raise CapabilityError(f"{self.name!r} gives one answer a request.")
-        self._check_salt(request.salt, request.label)
         path, body = self._wire.send(request)
         if request.salt:
             body[self.server.dialect.salt] = request.salt
@@ -196,10 +195,9 @@ class OpenAIBackend:
 
     async def score(self, request: ScoreRequest) -> Scores:
         longest = max(map(len, request.continuations), default=0)
-        self._check(request.prompt, request.label, more=longest)
+        self._check(request.prompt, request.salt, request.label, more=longest)
         if not self.capabilities.scores:
             raise CapabilityError(f"{self.name!r} cannot score continuations.")
-        self._check_salt(request.salt, request.label)
 
         async def ask(path: str, body: Body) -> Body:
             if request.salt:
@@ -278,7 +276,7 @@ class OpenAIBackend:
         self._closed = True
         await self._client.close()
 
-    def _check(self, prompt: TokenPrompt, label: str, more: int = 1) -> None:
+    def _check(self, prompt: TokenPrompt, salt: str, label: str, more: int = 1) -> None:
         if self._closed:
             raise BackendDiedError(f"the backend {self.name!r} is closed.")
         if not prompt.ids:
@@ -291,8 +289,6 @@ class OpenAIBackend:
                 hint="Shorten the prompt (rf.compress).",
                 where=Where(node=label),
             )
-
-    def _check_salt(self, salt: str, label: str) -> None:
         if salt and not self.server.dialect.salt:
             raise CapabilityError(
                 f"{self.name!r} cannot keep the prefixes of a salt apart.",

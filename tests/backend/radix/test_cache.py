@@ -27,6 +27,20 @@ class Ask:
     salt: str = ""
 
 
+def send(cache: Cache, tokens: np.ndarray, promise: Promise | None = None) -> int:
+    """Send a prompt through a cache; returns how many of its tokens were found."""
+    before, size = cache.hits, len(tokens)
+    sequence = Sequence.of(Ask(), tokens, limit=size, prompt=size, wanted=size)
+    sequence.promise = promise
+    assert cache.admit(sequence)
+    assert sequence.leaf is not None
+    for node in cache.tree.pending(sequence.leaf):
+        node.computed = len(node.tokens)
+    cache.retire(sequence)
+    cache.check([])
+    return cache.hits - before
+
+
 class CacheMachine(RuleBasedStateMachine):
     """Sequences over a tiny alphabet. `kv` plays the model: it notes which text each slot holds,
     and a sequence must always find its own text in its slots."""

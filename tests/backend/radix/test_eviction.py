@@ -20,7 +20,7 @@ from ramify.backend.radix.history import HOT, History
 from ramify.backend.radix.node import Node
 from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.worth import WorthOrder
-from tests.backend.radix.test_cache import Ask
+from tests.backend.radix.test_cache import Ask, send
 
 ORDERS = {
     "recent": lambda slots: HeapOrder(least_recently_used),
@@ -30,20 +30,6 @@ ORDERS = {
 }
 
 
-def run(cache: Cache, tokens: np.ndarray) -> int:
-    """Send a prompt through a cache; returns how many of its tokens were found."""
-    before = cache.hits
-    size = len(tokens)
-    sequence = Sequence.of(Ask(), tokens, limit=size, prompt=size, wanted=size)
-    assert cache.admit(sequence)
-    assert sequence.leaf is not None
-    for node in cache.tree.pending(sequence.leaf):
-        node.computed = len(node.tokens)
-    cache.retire(sequence)
-    cache.check([])
-    return cache.hits - before
-
-
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_order_evicts_all_of_it_and_nothing_twice(order: str) -> None:
     cache = Cache(200, order=ORDERS[order](200))
@@ -51,7 +37,7 @@ def test_every_order_evicts_all_of_it_and_nothing_twice(order: str) -> None:
     trunks = [rng.integers(0, 9, 60) for _ in range(6)]
     for i in range(120):
         trunk = trunks[rng.integers(6) if i % 3 else 0]
-        run(cache, np.concatenate((trunk[: rng.integers(1, 60)], rng.integers(0, 9, 8))))
+        send(cache, np.concatenate((trunk[: rng.integers(1, 60)], rng.integers(0, 9, 8))))
         if i % 17 == 0:
             cache.tree.evict(int(rng.integers(1, 120)))
             cache.check([])
@@ -70,9 +56,9 @@ def test_what_is_used_again_and_again_outlives_what_is_used_once() -> None:
         shared = np.arange(100, 164)
         hits[name] = 0
         for i in range(200):
-            run(cache, np.arange(1_000 * (i + 1), 1_000 * (i + 1) + 64))
+            send(cache, np.arange(1_000 * (i + 1), 1_000 * (i + 1) + 64))
             if i % 12 == 0:
-                hits[name] += run(cache, np.concatenate((shared, [5_000_000 + i])))
+                hits[name] += send(cache, np.concatenate((shared, [5_000_000 + i])))
     assert hits["recent"] == 0
     assert hits["worth"] >= 10 * 64
 
@@ -105,7 +91,7 @@ def test_the_least_worth_is_found_without_looking_at_all(seed: int, slots: int) 
     for i in range(150):
         trunk = trunks[rng.integers(12) if i % 3 else rng.integers(2)]
         tokens = np.concatenate((trunk[: rng.integers(1, 60)], rng.integers(0, 9, 8)))
-        assert run(fast, tokens) == run(slow, tokens)
+        assert send(fast, tokens) == send(slow, tokens)
         assert [fast.tree.lookup("", t) for t in trunks] == [
             slow.tree.lookup("", t) for t in trunks
         ]
@@ -117,12 +103,12 @@ def test_frequent_use_is_counted_and_cost_grows_with_the_position() -> None:
         cache = Cache(40, order=order)
         twice, once = np.arange(10), np.arange(20, 30)
         for tokens in (twice, twice, once):
-            run(cache, tokens)
+            send(cache, tokens)
         cache.tree.evict(5)
         assert cache.tree.lookup("", twice) == 10 and cache.tree.lookup("", once) == 5
     late = Cache(100, order=CostOrder(balance=10))
-    run(late, np.arange(40))
-    run(late, np.arange(100, 110))
+    send(late, np.arange(40))
+    send(late, np.arange(100, 110))
     assert late.tree.evict(10) == 10
     assert late.tree.lookup("", np.arange(40)) == 40  # the short one was cheaper to compute
 

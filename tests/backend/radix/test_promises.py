@@ -15,11 +15,10 @@ from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.eviction import HeapOrder, Order, evictable, least_recently_used
 from ramify.backend.radix.node import Node, path_of
 from ramify.backend.radix.promises import PromiseOrder
-from ramify.backend.radix.sequence import Sequence
 from ramify.backend.radix.worth import WorthOrder
 from ramify.errors import BackendError
 from tests.backend.radix.harness import engine_for, generation, greedy, run
-from tests.backend.radix.test_cache import Ask
+from tests.backend.radix.test_cache import send
 
 PASTS: dict[str, Any] = {
     "recent": lambda slots: HeapOrder(least_recently_used), "worth": WorthOrder,
@@ -35,20 +34,6 @@ def leaves(tree: Any) -> list[Node]:
         if node.parent is not None and evictable(node):
             found.append(node)
     return found
-
-
-def send(cache: Cache, tokens: np.ndarray, promise: Promise | None = None) -> int:
-    """Send a prompt through a cache; returns how many of its tokens were found."""
-    before, size = cache.hits, len(tokens)
-    sequence = Sequence.of(Ask(), tokens, limit=size, prompt=size, wanted=size)
-    sequence.promise = promise
-    assert cache.admit(sequence)
-    assert sequence.leaf is not None
-    for node in cache.tree.pending(sequence.leaf):
-        node.computed = len(node.tokens)
-    cache.retire(sequence)
-    cache.check([])
-    return cache.hits - before
 
 
 @pytest.mark.parametrize("past", PASTS)

@@ -85,10 +85,9 @@ def attend(
         total = total.float()
     for group in shared:
         part, part_lse = run(group)
-        if group.rows is None:
+        if (at := group.rows) is None:
             total, total_lse = merge(total, total_lse, part, part_lse)
         else:
-            at = group.rows
             total[at], total_lse[at] = merge(total[at], total_lse[at], part, part_lse)
     if sinks is not None:
         total = total * torch.sigmoid(total_lse - sinks.float())[..., None]
