@@ -30,7 +30,7 @@ real work name a real model instead.
   {head}, {parameters:.2f}M parameters, bf16, context {context} tokens (training saw at most
   {length}). Byte-level BPE, {vocab} tokens.
 - **Data**: `examples/demo_world`, seed {seed}; training, test and shipped towns share no name.
-- **Training**: `python -m examples.demo_world.train --device cpu --minutes 60`, one call; {steps}
+- **Training**: `python -m examples.demo_world.train --device cpu --minutes {minutes:.0f}`; {steps}
   steps, {tokens:.1f}M tokens, {minutes:.0f} processor minutes on one thread of a busy two-core CPU,
   bf16 matrix products, last stage `{stage}`.
 - **Evaluation**: `python -m examples.demo_world.evaluate --cases {cases}`; unseen towns, greedy,
