@@ -12,7 +12,7 @@ and its arithmetic decides: nothing is to be won here, and `sglang_pressed` has 
 something is. On two cores the engine's worker is the bottleneck: of a run of the skeletons it uses
 2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it.
 
-The committed result is of the setting before this one, in which `rag` had 64 rows and a cache of 384
+The committed result is of the setting before this one: there `rag` had 64 rows and a cache of 384
 blocks.
 
 Needs vLLM's environment and SGLang's (`make bench-peers`; RAMIFY_VLLM_PYTHON and
