@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -57,11 +58,15 @@ def test_rows_come_back_in_their_order_and_as_they_are_without_any_order() -> No
 def test_no_more_rows_are_open_than_the_cache_holds(fit: int, least: int, limit: int) -> None:
     now: set[int] = set()
     most = 0
+    enough = asyncio.Event()
 
-    def begin(i: int) -> str:
+    async def begin(i: int) -> str:
         nonlocal most
         now.add(i)
         most = max(most, len(now))
+        if most >= least:
+            enough.set()
+        await asyncio.wait_for(enough.wait(), 60)  # those that may be open are open together
         return ""
 
     @rf.program
@@ -73,7 +78,9 @@ def test_no_more_rows_are_open_than_the_cache_holds(fit: int, least: int, limit:
         return rf.call(lambda text: now.discard(i), s["y"])
 
     whole = rf.FakeBackend()
+    enough.set()
     p.run(i=10, backend=whole)
+    enough.clear()
     one = max(call.tokens for call in whole.calls) + 8
     most = 0
     backend = Small(fit * one + one // 2)

@@ -1,5 +1,9 @@
 import gc
+import time
+import weakref
 from typing import Any
+
+import pytest
 
 import ramify as rf
 from ramify.runtime.collector import fewer_collections
@@ -29,19 +33,30 @@ def test_a_slower_pace_is_left_alone() -> None:
         gc.set_threshold(*before)
 
 
-def test_runs_are_freed_without_a_collection() -> None:
+def test_runs_are_freed_without_a_collection(monkeypatch: pytest.MonkeyPatch) -> None:
     @rf.program
     def one(s: rf.State, word: str) -> Any:
         s += rf.user(word)
         s += rf.assistant(rf.gen("a", max_tokens=4))
         return s["a"]
 
-    backend = rf.FakeBackend()
+    made: list[weakref.ref[Run]] = []
+    begin = Run.__init__
+
+    def noted(self: Run, *args: Any, **options: Any) -> None:
+        made.append(weakref.ref(self))
+        begin(self, *args, **options)
+
+    monkeypatch.setattr(Run, "__init__", noted)
     gc.collect()
     gc.disable()
     try:
-        found = one.run_batch([{"word": f"word {i}"} for i in range(5)], backend=backend)
-        assert not found.failed
-        assert not [thing for thing in gc.get_objects() if type(thing) is Run]
+        rows = [{"word": f"word {i}"} for i in range(5)]
+        assert not one.run_batch(rows, backend=rf.FakeBackend()).failed
+        assert len(made) == 5
+        ended = time.monotonic() + 60  # threads that are just done may still hold their last one
+        while any(run() for run in made) and time.monotonic() < ended:
+            time.sleep(0.01)
+        assert not [run for run in made if run()]
     finally:
         gc.enable()
