@@ -22,6 +22,6 @@ for name, value in {
 settings.register_profile(
     "ramify", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
-# the same examples in every run of CI; runs by hand explore
+# the same examples in every run of .ci/run; runs by hand explore
 settings.register_profile("ci", settings.get_profile("ramify"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "ramify")

@@ -15,13 +15,17 @@ from ramify.retrieval.terms import words
 
 
 class HashEmbedder:
-    """Equal words, equal vectors. Counts its calls; `delay` seconds pass in each."""
+    """Equal words, equal vectors. Counts its calls; `delay` seconds pass in each, and `gate`, where
+    there is one, must be open."""
 
     name = "hash"
 
-    def __init__(self, dim: int = 64, delay: float = 0.0) -> None:
+    def __init__(
+        self, dim: int = 64, delay: float = 0.0, gate: threading.Event | None = None
+    ) -> None:
         self.dim = dim
         self.delay = delay
+        self.gate = gate
         self.calls: list[int] = []
         self._lock = threading.Lock()
 
@@ -31,6 +35,7 @@ class HashEmbedder:
         with self._lock:
             self.calls.append(len(texts))
         time.sleep(self.delay)
+        assert self.gate is None or self.gate.wait(60)
         rows = np.full((len(texts), self.dim), 1e-3, dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in words(text):

@@ -199,7 +199,7 @@ def test_many_rows_are_searched_through_inverted_lists() -> None:
 
 
 async def test_concurrent_searches_share_batches_and_are_right() -> None:
-    embedder = HashEmbedder(delay=0.01)
+    embedder = HashEmbedder(delay=0.1)
     names = [f"w{n}" for n in range(40)]
     index = Index.of([(name, f"{name} mill") for name in names], embedder=embedder)
     built = len(embedder.calls)

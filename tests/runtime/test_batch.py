@@ -86,12 +86,16 @@ def test_the_first_rows_start_before_a_whole_window_is_traced() -> None:
 
 def test_concurrency_is_bounded() -> None:
     now, most = 0, 0
+    four = asyncio.Event()
 
     async def work() -> int:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.001)
+        if most >= 4:
+            four.set()
+        await asyncio.wait_for(four.wait(), 60)
+        await asyncio.sleep(0.001)  # time for a fifth
         now -= 1
         return 1
 

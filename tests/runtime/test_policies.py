@@ -1,6 +1,7 @@
 """Failure, retries, timeouts: what a run does, and that nothing is left running."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
@@ -180,8 +181,10 @@ def test_a_failure_wakes_a_program_that_waits() -> None:
 
 def test_cancelling_arun_cancels_the_nodes() -> None:
     ended = []
+    begun = threading.Event()
 
     async def slow() -> str:
+        begun.set()
         try:
             await asyncio.sleep(60)
         finally:
@@ -194,7 +197,7 @@ def test_cancelling_arun_cancels_the_nodes() -> None:
 
     async def main() -> None:
         task = asyncio.create_task(p.arun(backend=rf.FakeBackend()))
-        await asyncio.sleep(0.2)
+        assert await asyncio.to_thread(begun.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -73,11 +73,16 @@ def test_streams_as_points_finish_and_in_order() -> None:
     class Backwards(rf.FakeBackend):
         """The first point is written last."""
 
+        second = asyncio.Event()
+
         async def generate(self, request: Request) -> AsyncIterator[Delta]:
-            if "1. Trade" in self.tokenizer.spell(request.prompt.ids):
-                await asyncio.sleep(0.02)
+            text = self.tokenizer.spell(request.prompt.ids)
+            if "1. Trade" in text:
+                await asyncio.wait_for(self.second.wait(), 60)
             async for delta in super().generate(request):
                 yield delta
+            if "2. Fish" in text:
+                self.second.set()
 
     long = " ".join(["word"] * 30)
     backend = Backwards(reply=reply(["Trade", "Fish"], Trade=long, Fish=long))
