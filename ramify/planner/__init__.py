@@ -3,7 +3,7 @@
 from ramify.ir import Graph
 from ramify.planner.account import Account, Status
 from ramify.planner.context import Context
-from ramify.planner.footprint import footprint, shared_with_before
+from ramify.planner.footprint import Footprint, footprint, shared_with_before
 from ramify.planner.order_rows import order_rows
 from ramify.planner.passes import Legality, Pass, PassNote, Rewrite
 from ramify.planner.plan import DEFAULT_PASSES, PASSES, Options, Plan, join, plan
@@ -23,6 +23,7 @@ __all__ = [
     "PASSES",
     "Account",
     "Context",
+    "Footprint",
     "Legality",
     "Options",
     "Pass",

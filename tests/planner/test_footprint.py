@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramify.ir import Answer, Generate, Graph, Open, Prompt, Sampling, Text
-from ramify.planner import Context, footprint, order_rows, shared_with_before
+from ramify.backend.contract import Profile
+from ramify.ir import Answer, Generate, Graph, Open, Prompt, Ref, Sampling, Text
+from ramify.planner import Context, Footprint, footprint, order_rows, shared_with_before
 from ramify.planner.sizes import OPENING
+
+UNITS = Profile(name="units", context=1000, prefill_s=0.0, decode_s=((1, 1.0),))
 
 forks = st.lists(
     st.tuples(st.integers(0, 20), st.text("xy ", max_size=9), st.integers(1, 9)), max_size=8
@@ -26,30 +30,70 @@ def _grown(text: str, steps: list[tuple[int, str, int]]) -> Graph:
     return graph
 
 
-def _naive(graph: Graph) -> int:
-    """Every step of every prompt once, and every answer."""
-    steps, tokens = set(), 0
-    for node in graph.nodes.values():
-        assert isinstance(node, Generate)
-        tokens += node.sampling.max_tokens
+def _naive(graph: Graph) -> tuple[int, float]:
+    """The most that is held in a unit of time, and the mean: what is held in each of them.
+
+    A node takes as many units as it writes tokens, and begins when what it reads is there.
+    """
+    nodes = [node for node in graph.nodes.values() if isinstance(node, Generate)]
+    spans: dict[int, range] = {}
+    for node in nodes:
+        start = max((spans[i].stop for i in node.inputs()), default=0)
+        spans[node.id] = range(start, start + node.sampling.max_tokens)
+    readers: dict[Prompt, list[range]] = {}
+    answers: dict[int, list[range]] = {node.id: [spans[node.id]] for node in nodes}
+    for node in nodes:
         prompt = node.prompt
         while prompt.parent is not None:
-            steps.add(prompt)
+            if isinstance(prompt.segment, Answer):
+                answers[prompt.segment.node].append(spans[node.id])
+            readers.setdefault(prompt, []).append(spans[node.id])
             prompt = prompt.parent
-    for step in steps:
-        if isinstance(step.segment, Text):
-            tokens += sum(map(len, step.segment.parts))
-        elif isinstance(step.segment, Open):
-            tokens += OPENING
-    return tokens
+    held = [0] * max((span.stop for span in spans.values()), default=0)
+    for prompt, when in readers.items():
+        if isinstance(prompt.segment, Text):
+            _hold(held, when, sum(map(len, prompt.segment.parts)))
+        elif isinstance(prompt.segment, Open):
+            _hold(held, when, OPENING)
+    for node in nodes:
+        _hold(held, answers[node.id], node.sampling.max_tokens)
+    return max(held, default=0), sum(held) / max(len(held), 1)
+
+
+def _hold(held: list[int], when: list[range], tokens: int) -> None:
+    for unit in range(min(span.start for span in when), max(span.stop for span in when)):
+        held[unit] += tokens
 
 
 @given(forks)
-def test_a_prefix_counts_once(steps: list[tuple[int, str, int]]) -> None:
+def test_what_is_held_at_a_time(steps: list[tuple[int, str, int]]) -> None:
     graph = _grown("a beginning", steps)
-    assert footprint(graph, len) == _naive(graph)
-    assert footprint(graph, len, block=16) >= footprint(graph, len)
-    assert footprint(graph, len, model="another") == 0
+    peak, mean = _naive(graph)
+    found = footprint(graph, len, UNITS)
+    assert found.peak == peak and found.mean == pytest.approx(mean, abs=0.51)
+    rounded = footprint(graph, len, UNITS, block=16)
+    assert rounded.peak >= found.peak and rounded.mean >= found.mean
+    assert footprint(graph, len, UNITS, model="another") == Footprint(0, 0)
+
+
+def test_what_is_not_read_again_makes_room() -> None:
+    """A panel: its opinions are text for the verdict, which goes on behind the essay."""
+    graph = Graph("p")
+    asked = Prompt().append(Text(("x" * 10,)))
+    essay = Generate(id=graph.next_id(), prompt=asked, sampling=Sampling(max_tokens=10))
+    graph.add(essay)
+    written = asked.append(Answer(essay.id))
+    opinions = []
+    for judge in "abcd":
+        prompt = written.append(Text((judge * 5,)))
+        opinions.append(
+            Generate(id=graph.next_id(), prompt=prompt, sampling=Sampling(max_tokens=5))
+        )
+        graph.add(opinions[-1])
+    asked = written.append(*(Ref(one.id) for one in opinions))
+    graph.add(Generate(id=graph.next_id(), prompt=asked, sampling=Sampling(max_tokens=10)))
+    # 20 tokens are there for all 25 units; for 10, 5 and 10 of them 0, 40 and 30 more
+    assert footprint(graph, len, UNITS) == Footprint(60, 20 + (5 * 40 + 10 * 30) // 25)
 
 
 def test_rows_share_what_they_begin_with() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ramify.runtime.batch.room import Room
+from ramify.runtime.batch.room import Need, Room
 from ramify.runtime.batch.turns import Turns
 
 
@@ -24,8 +24,8 @@ class Union:
         rows = [*self.open.values(), *more]
         return len({row[: i + 1] for row in rows for i in range(len(row))})
 
-    def fits(self, row: str) -> bool:
-        return not self.open or self.used(row) <= self.tokens
+    def fits(self, row: str, more: int) -> bool:
+        return not self.open or self.used(row) + more <= self.tokens
 
 
 def _common(a: str, b: str) -> int:
@@ -34,28 +34,32 @@ def _common(a: str, b: str) -> int:
     )
 
 
-rows = st.lists(st.text("ab", min_size=1, max_size=6), min_size=1, max_size=12)
+# what a row holds on the average, and how much more at most
+rows = st.lists(
+    st.tuples(st.text("ab", min_size=1, max_size=6), st.integers(0, 3)), min_size=1, max_size=12
+)
 
 
 @given(rows, st.integers(1, 14), st.randoms(use_true_random=False))
 def test_a_room_holds_as_much_as_its_naive_twin(
-    texts: list[str], tokens: int, random: object
+    rows: list[tuple[str, int]], tokens: int, random: object
 ) -> None:
-    texts = sorted(texts)
-    shared = [0, *(_common(a, b) for a, b in pairwise(texts))]
+    rows = sorted(rows)
+    shared = [0, *(_common(a, b) for (a, _), (b, _) in pairwise(rows))]
     room, twin = Room(tokens), Union(tokens)
 
     async def main() -> None:
-        for number, (text, common) in enumerate(zip(texts, shared, strict=True)):
-            while not twin.fits(text):
-                assert not room.fits(len(text), common)
+        for number, ((text, more), common) in enumerate(zip(rows, shared, strict=True)):
+            need = Need(len(text), len(text) + more, common)
+            while not twin.fits(text, more):
+                assert not room.fits(need)
                 gone = random.choice(list(twin.open))  # type: ignore[attr-defined]
                 del twin.open[gone]
                 room.leave(gone)
                 room.check()
                 assert room.used == twin.used()
-            assert room.fits(len(text), common)
-            await room.enter(number, len(text), common)
+            assert room.fits(need)
+            await room.enter(number, need)
             twin.open[number] = text
             room.check()
             assert room.used == twin.used()
@@ -66,14 +70,14 @@ def test_a_room_holds_as_much_as_its_naive_twin(
 def test_a_row_waits_until_there_is_room_and_a_large_one_is_alone() -> None:
     async def main() -> None:
         room = Room(10)
-        await room.enter(0, 6, 0)
-        second = asyncio.ensure_future(room.enter(1, 30, 0))
+        await room.enter(0, Need(6, 7))
+        second = asyncio.ensure_future(room.enter(1, Need(30, 30)))
         await asyncio.sleep(0)
         assert not second.done()
         room.leave(0)
         await asyncio.wait_for(second, 5)
         room.check()
-        assert not room.fits(1, 0) and room.used == 30
+        assert not room.fits(Need(1, 1)) and room.used == 30
 
     asyncio.run(main())
 

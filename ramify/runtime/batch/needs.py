@@ -8,10 +8,9 @@ from ramify.backend.contract import Backend
 from ramify.ir import Graph
 from ramify.planner import footprint, shared_with_before
 from ramify.planner.heads import heads
-from ramify.runtime.batch.room import Room
+from ramify.runtime.batch.room import Need, Room
 
 _SAMPLE = 20_000  # characters, of which the tokens are counted
-Need = tuple[int, int]  # tokens; how many of these are shared with the row before
 
 
 class Needs:
@@ -34,33 +33,34 @@ class Needs:
         found: list[dict[str, Need]] = [{} for _ in graphs]
         if not self.rooms or not graphs:
             return found
-        common = shared_with_before(graphs)
+        alike = shared_with_before(graphs)
         for model in self.rooms:
             rate = self._rate(model, graphs[0])
-            block: int = getattr(self._backends[model], "cache_block", 1)
+            backend = self._backends[model]
+            block: int = getattr(backend, "cache_block", 1)
+            profile = backend.profile()
 
             def count(text: str, rate: float = rate) -> int:
                 return round(len(text) * rate)
 
-            for need, graph, characters in zip(found, graphs, common, strict=True):
-                tokens = footprint(graph, count, block=block, model=model)
-                need[model] = (tokens, round(characters * rate) // block * block)
+            for need, graph, characters in zip(found, graphs, alike, strict=True):
+                holds = footprint(graph, count, profile, block=block, model=model)
+                common = round(characters * rate) // block * block
+                need[model] = Need(holds.mean, holds.peak, min(common, holds.mean))
         return found
 
     def fit(self, needs: Sequence[Mapping[str, Need]]) -> bool:
         """Whether all these rows fit at once, so that nothing depends on their order."""
         for model, room in self.rooms.items():
             given = [need[model] for need in needs if model in need]
-            if room.used + sum(tokens - min(tokens, shared) for tokens, shared in given) > (
-                room.tokens
-            ):
+            if room.used + sum(need.peak - need.shared for need in given) > room.tokens:
                 return False
         return True
 
     async def enter(self, number: int, need: Mapping[str, Need]) -> None:
         """Wait until a row fits everywhere."""
-        for model, (tokens, shared) in need.items():
-            await self.rooms[model].enter(number, tokens, shared)
+        for model, one in need.items():
+            await self.rooms[model].enter(number, one)
 
     def leave(self, number: int, need: Mapping[str, Need]) -> None:
         """A row has ended."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ramify.runtime.batch.needs import Need
+from ramify.runtime.batch.room import Need
 from ramify.runtime.run import Run
 from ramify.runtime.task import Task
 
