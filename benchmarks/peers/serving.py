@@ -88,7 +88,7 @@ def started_server(python: Path, folder: Path, **engine: Any) -> Iterator[Server
             command, env=os.environ | SETTINGS, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            _adopt_orphans()
+            adopt_orphans()
             while server.poll() is None:
                 with socket.socket() as probe:
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -111,9 +111,9 @@ def started_server(python: Path, folder: Path, **engine: Any) -> Iterator[Server
                     os.waitpid(pid, 0)
 
 
-def _adopt_orphans() -> None:
-    """Let the server's own processes become ours when it ends: it does not wait for its engine,
-    whose seconds would be taken for other people's (see `Watch`)."""
+def adopt_orphans() -> None:
+    """Let what a child leaves behind become ours when it ends: a server does not wait for its
+    engine, whose seconds would be taken for other people's (see `Watch`)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
