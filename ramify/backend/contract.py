@@ -122,6 +122,7 @@ class ScoreRequest:
     continuations: tuple[tuple[int, ...], ...] = ()
     prompt_from: int | None = None
     priority: float = 0.0
+    promise: Promise | None = None  # of the prompt; see `Request`
     salt: str = ""
     label: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ramify.backend.contract import Backend, ScoreRequest, TokenPrompt, Usage
+from ramify.backend.contract import Backend, Promise, ScoreRequest, TokenPrompt, Usage
 from ramify.errors import CapabilityError
 from ramify.ir.nodes import SelectMethod
 
@@ -40,6 +40,7 @@ async def choose(
     method: SelectMethod,
     *,
     priority: float = 0.0,
+    promise: Promise | None = None,
     salt: str = "",
     label: str = "",
 ) -> Choice:
@@ -51,11 +52,11 @@ async def choose(
         )
     encode = backend.renderer.encode_option
     continuations = tuple(encode(option, prompt) for option in options)
-    scores = await backend.score(
-        ScoreRequest(
-            prompt=prompt, continuations=continuations, priority=priority, salt=salt, label=label
-        )
-    )
+    request = ScoreRequest(
+        prompt=prompt, continuations=continuations, priority=priority, promise=promise, salt=salt,
+        label=label,
+    )  # fmt: skip
+    scores = await backend.score(request)
     ranked = rank(scores.logprobs, method)
     best = max(range(len(options)), key=lambda i: (ranked[i], -i))
     return Choice(options[best], continuations[best], ranked, scores.usage)

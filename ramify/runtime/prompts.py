@@ -30,10 +30,12 @@ def rendered(run: Run, node: Prompted, backend: Backend) -> TokenPrompt:
     return prompt
 
 
-def promise(run: Run, node: Generate, backend: Backend, length: int) -> Promise | None:
+def promise(run: Run, node: Prompted, backend: Backend, length: int) -> Promise | None:
     """What the plan promises of a node's prompt, which has so many tokens with its answer."""
     found = run.rereads.get(node.id)
-    if found is None or not backend.capabilities.promises or node.tools:
+    if found is None or not backend.capabilities.promises:
+        return None
+    if isinstance(node, Generate) and node.tools:
         return None
     if found.answer:
         return Promise(length, found.steps)

@@ -28,7 +28,7 @@ from ramify.runtime.choose import choose
 from ramify.runtime.fan import each, first
 from ramify.runtime.generate import generate
 from ramify.runtime.outcome import Outcome, text_of
-from ramify.runtime.prompts import label_of, noted, read_as_text, rendered
+from ramify.runtime.prompts import label_of, noted, promise, read_as_text, rendered
 from ramify.runtime.user_code import user_code
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ async def _select(run: Run, node: Select) -> Outcome:
         node.options,
         node.method,
         priority=run.priority(node),
+        promise=promise(run, node, backend, len(prompt)),  # of the options, only one is read again
         salt=run.policy.salt,
         label=label_of(run, node),
     )
@@ -82,6 +83,7 @@ async def _score(run: Run, node: Score) -> Outcome:
         node.continuations,
         "likelihood",
         priority=run.priority(node),
+        promise=promise(run, node, backend, len(prompt)),
         salt=run.policy.salt,
         label=label_of(run, node),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ramify as rf
+from ramify.backend.contract import Promise
 from ramify.planner import Plan
 
 
@@ -78,6 +80,42 @@ def each(s: Any) -> Any:
 
 def test_branches_that_are_not_known_yet_are_expected() -> None:
     assert promised(each.compile())["points"] == (1, True)
+
+
+@rf.program
+def chosen(s: Any) -> Any:
+    """Choices, each of which stands where the next one is asked."""
+    s += rf.user("A long text. Which one?")
+    s += rf.assistant(rf.select("kind", ["one", "other"]))
+    s += rf.user("And how?")
+    s += rf.assistant(rf.select("way", ["fast", "slow"]))
+    s += rf.assistant(rf.gen("end", max_tokens=8))
+    return s["end"]
+
+
+def test_what_is_chosen_from_is_read_again() -> None:
+    assert promised(chosen.compile()) == {"kind": (1, True), "way": (1, True)}
+
+
+def test_requests_say_what_the_plan_promises_of_their_prompts() -> None:
+    """The prompt with the answer where that is read again; with scores, the prompt alone."""
+    asked: list[Any] = []
+
+    class Recorder(rf.FakeBackend):
+        async def score(self, request: Any) -> Any:
+            asked.append(request)
+            return await super().score(request)
+
+    plain = Recorder()
+    chosen.run(backend=plain)
+    assert [request.promise for request in asked] == [None, None]
+    asked.clear()
+    keeping = Recorder(capabilities=replace(plain.capabilities, promises=True))
+    chosen.run(backend=keeping)
+    assert [request.promise for request in asked] == [
+        Promise(len(request.prompt)) for request in asked
+    ]
+    assert len(asked) == 2
 
 
 def test_without_passes_nothing_is_promised() -> None:

@@ -178,10 +178,12 @@ class Scoring(Job):
         self._once = int(self.own is None or bool(self.later))
 
     def _sequence(self, request: ScoreRequest, tokens: IntArray, wanted: int) -> Sequence:
-        return Sequence.of(
+        sequence = Sequence.of(
             self, tokens, limit=len(tokens), prompt=self._prompt, wanted=wanted,
             blocks=request.prompt.blocks,
         )  # fmt: skip
+        sequence.promise = request.promise
+        return sequence
 
     def know(self, values: list[float]) -> None:
         """The first log-probabilities of the prompt's own tokens are known already."""

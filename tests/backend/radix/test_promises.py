@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ramify.backend.contract import Promise
+from ramify.backend.contract import Promise, ScoreRequest, TokenPrompt
 from ramify.backend.radix.cache import Cache
 from ramify.backend.radix.eviction import HeapOrder, Order, evictable, least_recently_used
+from ramify.backend.radix.jobs import Scoring
 from ramify.backend.radix.node import Node, path_of
 from ramify.backend.radix.promises import PromiseOrder
 from ramify.backend.radix.worth import WorthOrder
 from ramify.errors import BackendError
-from tests.backend.radix.harness import engine_for, generation, greedy, run
+from tests.backend.radix.harness import Sunk, engine_for, generation, greedy, run
 from tests.backend.radix.test_cache import send
 
 PASTS: dict[str, Any] = {
@@ -137,6 +138,37 @@ def test_an_engine_heeds_the_promise_of_a_request() -> None:
         assert last.sink.ids == greedy("llama", (*prefix.tolist(), 7), 3)
         cached.append(last.sink.items[-1].usage.cached_tokens)
     assert cached == [0, 40]
+
+
+def test_scores_promise_their_prompt_and_nothing_of_their_options() -> None:
+    rng = np.random.default_rng(2)
+    prompt, others = rng.integers(3, 150, 40), rng.integers(3, 150, (6, 40))
+    options = ((5, 6, 7, 8), (9,), (5, 9, 10))
+    cached, found = [], []
+    for promise in (None, Promise(40)):
+        engine = engine_for("llama", 130)
+        past = HeapOrder(least_recently_used)
+        engine.scheduler.cache = Cache(130, order=PromiseOrder(past, 10_000))
+        request = ScoreRequest(
+            prompt=TokenPrompt(tuple(prompt.tolist())), continuations=options, promise=promise
+        )
+        job: Any = Scoring(request, Sunk())
+        engine.submit(job)
+        run(engine, check=True)
+        tree: Any = engine.scheduler.cache.tree
+        held = [node for leaf in leaves(tree) for node in path_of(leaf)[1:]]
+        assert all(node.promised == (promise is not None and node.stop <= 40) for node in held)
+        for ids in others:
+            engine.submit(generation(ids.tolist(), 2))
+            run(engine, check=True)
+        last = generation((*prompt.tolist(), *options[0], 11), 3)
+        engine.submit(last)
+        run(engine, check=True)
+        assert last.sink.ids == greedy("llama", (*prompt.tolist(), *options[0], 11), 3)
+        cached.append(last.sink.items[-1].usage.cached_tokens)
+        found.append(job.sink.items[-1].logprobs)
+    assert cached == [0, 40]
+    assert found[0] == found[1]
 
 
 def test_a_promise_of_nothing_sensible_is_refused() -> None:
