@@ -69,7 +69,7 @@ static void run_task(const Task& t, const Task* following, const Tasks& tasks, c
                      const Heads& h, const Layer<T>& layer, Scratch<T>& s) {
 #if defined(__AMX_BF16__) && defined(__AVX512F__)
     if constexpr (sizeof(T) == 2)
-        if (use_amx && (t.last - t.first) * h.group() > HANDFUL)
+        if (use_amx && has_columns(h.size) && (t.last - t.first) * h.group() > HANDFUL)
             return run_columns(t, following, tasks, p, h, layer, s);
 #endif
     if (following) expect(*following, p, h, layer, following->from);

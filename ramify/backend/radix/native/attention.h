@@ -25,8 +25,19 @@ template <class T> struct Layer {
 template <class T> struct Lanes {
     long count;        // whole vectors
     T* query;          // [count / 16][D / 2][16][2]
-    float* out;        // [count / LANES][D][LANES]
+    float* out;        // [count / 16][D][16]
     float *max, *sum;  // [count]
+};
+
+// Positions from the least to the most
+struct Range {
+    long least, most;
+    void take(long at) { least = std::min(least, at), most = std::max(most, at); }
+};
+// Sixteen lanes by 32 keys of a block: see pieces.h
+struct Piece {
+    long group, first;  // lanes, the first of the keys
+    bool all;           // whether every lane sees every key
 };
 
 // One thread's room for a task
@@ -36,10 +47,12 @@ template <class T> struct Scratch {
     float *scores, *out, *max, *sum;
     int32_t* row_at;
     std::vector<Lanes<T>> lanes;
+    std::vector<Range> groups;  // positions of the rows of sixteen lanes
+    std::vector<Piece> pieces;
     void reserve(const Heads& heads, long most) {
         const long rows = (most + heads.group() + 31) / 32 * 32, D = heads.size;
         const long cells = std::max((std::min(most, ROWS) + heads.group() + 31) / 32 * 32 * BLOCK,
-                                    LANES * KEYS);
+                                    2 * 16 * PIECE);
         size_t used = 0;
         auto place = [&](auto*& array, size_t count) {
             array = (std::remove_reference_t<decltype(array)>)(memory.data() + used);

@@ -3,21 +3,11 @@
 // Scores come as keys by queries, so that sixteen queries lie in a vector and the softmax needs no
 // sum or maximum across one; pairs of keys then lie as the second product wants them. The result
 // is collected as head size by queries and turned at the end. A query of one head is a *lane*; the
-// lanes of a task are its rows by the heads of the group, 32 at a time.
+// lanes of a task are its rows by the heads of the group, sixteen to a group of lanes.
 #pragma once
-#include "attention.h"
+#include "pieces.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512F__)
-// 2^x for x <= 0, as exact as bfloat16 can tell; a NaN stays one, minus infinity becomes zero
-static inline __m512 power(__m512 x) {
-    __m512 f = _mm512_reduce_ps(x, 9);  // what x is over the whole number below it
-    __m512 p = _mm512_set1_ps(0.07826797f);  // 1 at 0, 2 at 1, between them 1e-4 off at most
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.22630768f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69542435f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
-    return _mm512_scalef_ps(p, x);
-}
-
 // Values of 32 keys as rows of D: out[D][stride], keys beyond n are zero
 static inline void turn_values(const bf16* const* rows, long D, bf16* out, long stride) {
     alignas(64) uint32_t low[16][16], high[16][16];
@@ -39,27 +29,32 @@ static inline void turn_values(const bf16* const* rows, long D, bf16* out, long 
 // A block of keys, and one head's keys and values as the products read them
 struct Keys {
     const int32_t *slots, *at;
-    long n, least, most;  // keys, and their positions
-    bool row;             // one slot behind the other
-    const bf16* keys = nullptr;  // [n][stride]
+    long n;
+    Range all, pieces[KEYS / PIECE];  // positions
+    bool row;                         // one slot behind the other
+    const bf16* keys = nullptr;       // [n][stride]
     long stride = 0;
     const bf16* values = nullptr;  // [D][KEYS]
 
     Keys(const Problems& p, long from, long n) : slots(p.keys + from), at(p.key_at + from), n(n) {
-        int32_t low = at[0], high = at[0], gaps = 0;
-        for (long j = 0; j < n; j++) {
-            low = std::min(low, at[j]);
-            high = std::max(high, at[j]);
-            gaps |= slots[j] - slots[0] - (int32_t)j;
+        int32_t gaps = 0;
+        for (long first = 0; first < n; first += PIECE) {
+            Range& piece = pieces[first / PIECE] = {at[first], at[first]};
+            for (long j = first; j < std::min(n, first + PIECE); j++) {
+                piece.take(at[j]);
+                gaps |= slots[j] - slots[0] - (int32_t)j;
+            }
+            if (!first) all = piece;
+            all.take(piece.least), all.take(piece.most);
         }
-        least = low, most = high, row = !gaps;
+        row = !gaps;
     }
     void read(long head, const Heads& h, const Layer<bf16>& layer, Scratch<bf16>& s) {
         static const bf16 zeros[1024] = {};
         const long D = h.size, step = h.kv * D;
         const bf16 *from = layer.keys + head * D, *also = layer.values + head * D;
         keys = s.keys, stride = D, values = s.packed;
-        if (row && n % 16 == 0) keys = from + slots[0] * step, stride = step;
+        if (row && n % PIECE == 0) keys = from + slots[0] * step, stride = step;
         else for (long j = 0; j < n; j++) memcpy(s.keys + j * D, from + slots[j] * step, D * 2);
         for (long j = 0; j < n; j += 32) {
             const bf16* rows[32];
@@ -69,13 +64,13 @@ struct Keys {
     }
 };
 
-// The block of keys behind one that is worked on: comes line by line meanwhile
+// The block of keys behind one that is worked on: comes meanwhile, some lines at every piece
 struct Coming {
     const char *keys = nullptr, *values = nullptr;
-    long lines = 0;
-    // The next block of a task, or the first of the one that follows
+    long lines = 0, some = 0;
+    // The next block of a task, or the first of the one that follows, during so many pieces
     Coming(const Task& t, const Task* following, long from, const Problems& p, const Heads& h,
-           const Layer<bf16>& layer) {
+           const Layer<bf16>& layer, long pieces) {
         if (from >= t.to && !following) return;
         const Task& next = from < t.to ? t : *following;
         from = from < t.to ? from : next.from;
@@ -87,96 +82,64 @@ struct Coming {
         const long first = block.slots[0] * h.kv * h.size;
         keys = (const char*)(layer.keys + first), values = (const char*)(layer.values + first);
         lines = (block.n * h.kv * h.size * 2 + 63) / 64;
+        some = (lines + pieces - 1) / pieces;
     }
     void operator()() {
-        if (!lines) return;
-        lines--;
-        __builtin_prefetch(keys, 0, 2), __builtin_prefetch(values, 0, 2);
-        keys += 64, values += 64;
+        for (long i = std::min(some, lines); i > 0; i--, lines--, keys += 64, values += 64)
+            __builtin_prefetch(keys, 0, 2), __builtin_prefetch(values, 0, 2);
     }
 };
 
-// Scores of a key that a lane does not see become minus infinity
-static inline void hide(float* s, const Keys& k, long n, long room, __m512i row_at, bool own,
-                        long window) {
+// Scores [32][16] of a key that a lane does not see become minus infinity; so many of the keys are real
+static inline void hide(float* s, const int32_t* at, long n, __m512i row_at, bool own, long window) {
     const __m512 none = _mm512_set1_ps(-INFINITY);
     const __m512i oldest = _mm512_sub_epi32(row_at, _mm512_set1_epi32((int)window));
-    for (long j = 0; j < n; j++) {
-        const __m512i at = _mm512_set1_epi32(k.at[j]);
-        __mmask16 bad = own ? _mm512_cmpgt_epi32_mask(at, row_at) : 0;
-        if (window) bad |= _mm512_cmple_epi32_mask(at, oldest);
-        _mm512_mask_storeu_ps(s + j * LANES, bad, none);
+    for (long j = 0; j < PIECE; j++) {
+        const __m512i key_at = _mm512_set1_epi32(at[j < n ? j : 0]);
+        __mmask16 bad = own ? _mm512_cmpgt_epi32_mask(key_at, row_at) : 0;
+        if (window) bad |= _mm512_cmple_epi32_mask(key_at, oldest);
+        if (j >= n) bad = 0xffff;
+        _mm512_mask_storeu_ps(s + j * 16, bad, none);
     }
-    for (long j = n; j < room; j++) _mm512_storeu_ps(s + j * LANES, none);
-}
-
-// Scores [room][LANES] of 16 lanes become weights, in pairs of keys; what the lanes have so far is
-// scaled down where their largest score grows.
-static inline void weigh(const float* s, bf16* p, long room, float scale, float* max, float* sum,
-                         float* out, long D, Coming& coming) {
-    __m512 top[2] = {_mm512_set1_ps(-INFINITY), _mm512_set1_ps(-INFINITY)};
-    for (long j = 0; j < room; j += 2)  // passes over a NaN; its weight is one again
-        for (int i = 0; i < 2; i++)
-            top[i] = _mm512_max_ps(_mm512_loadu_ps(s + (j + i) * LANES), top[i]);
-    const __m512 by = _mm512_set1_ps(scale), was = _mm512_loadu_ps(max);
-    const __m512 now = _mm512_max_ps(_mm512_mul_ps(_mm512_max_ps(top[0], top[1]), by), was);
-    // a lane that has seen nothing yet has no largest score
-    const __mmask16 seen = _mm512_cmp_ps_mask(now, _mm512_set1_ps(-INFINITY), _CMP_NEQ_OQ);
-    const __m512 minus = _mm512_maskz_mov_ps(seen, now);
-    __m512 total = _mm512_loadu_ps(sum);
-    if (_mm512_cmp_ps_mask(now, was, _CMP_NEQ_UQ)) {
-        const __m512 down = power(_mm512_sub_ps(was, minus));
-        total = _mm512_mul_ps(total, down);
-        for (long d = 0; d < D; d++)
-            _mm512_storeu_ps(out + d * LANES, _mm512_mul_ps(_mm512_loadu_ps(out + d * LANES), down));
-        _mm512_storeu_ps(max, now);
-    }
-    __m512 more = _mm512_setzero_ps();
-    const __m512i half = _mm512_set1_epi32(0x8000);
-    for (long j = 0; j < room; j += 2) {
-        __m512 a = power(_mm512_fmsub_ps(_mm512_loadu_ps(s + j * LANES), by, minus));
-        __m512 b = power(_mm512_fmsub_ps(_mm512_loadu_ps(s + (j + 1) * LANES), by, minus));
-        total = _mm512_add_ps(total, a);
-        more = _mm512_add_ps(more, b);
-        __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(a), half), 16);
-        __m512i high = _mm512_add_epi32(_mm512_castps_si512(b), half);
-        _mm512_storeu_si512(p + j * 16, _mm512_mask_blend_epi16(0xaaaaaaaa, low, high));
-        coming();
-    }
-    _mm512_storeu_ps(sum, _mm512_add_ps(total, more));
 }
 
 static inline Lanes<bf16> empty_lanes(const Scratch<bf16>& s, long count, long head, long D) {
-    const long room = (count + LANES - 1) / LANES * LANES, first = room * head;
+    const long first = count * head;
     for (long l = 0; l < count; l++) s.max[first + l] = -INFINITY, s.sum[first + l] = 0;
-    memset(s.out + first * D, 0, room * D * 4);
+    memset(s.out + first * D, 0, count * D * 4);
     return {count, s.query + first * D, s.out + first * D, s.max + first, s.sum + first};
 }
 
-// One or two vectors of lanes by a block of keys
-static inline void meet_keys(const Task& t, const Keys& k, const Heads& h,
-                             const Layer<bf16>& layer, Scratch<bf16>& s, const Lanes<bf16>& lanes,
-                             long lane, float scale, Coming& coming) {
-    const long D = h.size, window = layer.window, width = std::min(LANES, lanes.count - lane);
-    const int32_t* row_at = s.row_at + lane;
-    long low = row_at[0], high = low, n = k.n;
-    for (long i = 1; i < width; i++) {
-        low = std::min(low, (long)row_at[i]);
-        high = std::max(high, (long)row_at[i]);
+// The pieces of a block of keys of which some lane sees something
+static inline void cut(const Task& t, const Keys& k, const std::vector<Range>& groups, long window,
+                       std::vector<Piece>& pieces) {
+    pieces.clear();
+    for (long g = 0; g < (long)groups.size(); g++)
+        for (long first = 0; first < k.n; first += PIECE) {
+            const Range &rows = groups[g], &keys = k.pieces[first / PIECE];
+            if ((t.own && keys.least > rows.most) || (window && keys.most <= rows.least - window))
+                continue;
+            pieces.push_back({g, first, k.n - first >= PIECE && !(t.own && keys.most > rows.least) &&
+                                            !(window && keys.least <= rows.most - window)});
+        }
+}
+
+// The lanes of one head by a block of keys
+template <int D>
+static inline void meet_keys(const Task& t, const Keys& k, const Layer<bf16>& layer,
+                             Scratch<bf16>& s, const Lanes<bf16>& lanes, Coming& coming) {
+    Line<D> line{s.pieces, k.keys, k.stride, k.values, lanes.query, lanes.max, lanes.sum,
+                 layer.scale * 1.44269504f, s.scores, s.probs, {lanes.out}};
+    line.score_next();
+    for (const Piece& piece : s.pieces) {
+        if (!piece.all)
+            hide(line.scores_of(line.weighed), k.at + piece.first, k.n - piece.first,
+                 _mm512_loadu_si512(s.row_at + piece.group * 16), t.own, layer.window);
+        coming();
+        line.weigh_next();
     }
-    if (t.own) while (n && k.at[n - 1] > high) n--;
-    if (!n || (t.own && k.least > high) || (window && k.most <= low - window)) return;
-    const bool all = n % 32 == 0 && !(t.own && k.most > low) && !(window && k.least <= high - window);
-    const long room = (n + 31) / 32 * 32;
-    float* out = lanes.out + lane * D;
-    multiply<false>(k.keys, k.stride, n, lanes.query + lane * D, D, 0, width / 16, s.scores, LANES);
-    for (long half = 0; half < width; half += 16) {
-        if (!all)
-            hide(s.scores + half, k, n, room, _mm512_loadu_si512(row_at + half), t.own, window);
-        weigh(s.scores + half, s.probs + half * room, room, scale, lanes.max + lane + half,
-              lanes.sum + lane + half, out + half, D, coming);
-    }
-    multiply<true>(k.values, KEYS, D, s.probs, room, 0, width / 16, out, LANES);
+    while (line.added < line.weighed) line.add_next();
+    line.results.give();
 }
 
 // The queries of a task's rows; lanes that are no row's repeat the first
@@ -227,9 +190,9 @@ static inline void give_rows(const Task& t, const Tasks& tasks, const Problems& 
             layer.most[part * heads_room(h.query) + head] = lanes.max[l];
             layer.sum[part * heads_room(h.query) + head] = lanes.sum[l];
         }
-        const float* from = lanes.out + lane / LANES * LANES * D + lane % LANES;
+        const float* from = lanes.out + lane * D;
         for (long d = 0; d < D; d += 16) {
-            for (int i = 0; i < 16; i++) store(column[i], load(from + (d + i) * LANES) * by);
+            for (int i = 0; i < 16; i++) store(column[i], load(from + (d + i) * 16) * by);
             transpose16(in, (uint32_t*)turned[0], 16, 64);
             for (long i = 0; i < n; i++)
                 if (parts[i]) store(parts[i] + d, load(turned[i]));
@@ -237,6 +200,9 @@ static inline void give_rows(const Task& t, const Tasks& tasks, const Problems& 
         }
     }
 }
+
+// Whether there are kernels for this head size
+static inline bool has_columns(long size) { return size % 32 == 0 && size <= 128; }
 
 static inline void run_columns(const Task& t, const Task* following, const Tasks& tasks,
                                const Problems& p, const Heads& h, const Layer<bf16>& layer,
@@ -248,23 +214,27 @@ static inline void run_columns(const Task& t, const Task* following, const Tasks
         lanes.push_back(empty_lanes(s, count, head - t.head, h.size));
         take_queries(t, p, h, layer, s, lanes.back(), head);
     }
-    long low = s.row_at[0], high = low;
-    for (long l = 1; l < count; l++) {
-        low = std::min(low, (long)s.row_at[l]);
-        high = std::max(high, (long)s.row_at[l]);
+    s.groups.clear();
+    for (long lane = 0; lane < count; lane += 16) {
+        s.groups.push_back({s.row_at[lane], s.row_at[lane]});
+        for (long l = lane; l < lane + 16; l++) s.groups.back().take(s.row_at[l]);
     }
     for (long from = t.from; from < t.to; from += KEYS) {
         Keys keys(p, from, std::min(KEYS, t.to - from));
-        if ((t.own && keys.least > high) || (layer.window && keys.most <= low - layer.window))
-            continue;
-        Coming coming(t, following, from + keys.n, p, h, layer);
+        cut(t, keys, s.groups, layer.window, s.pieces);
+        if (s.pieces.empty()) continue;
+        Coming coming(t, following, from + keys.n, p, h, layer,
+                      s.pieces.size() * (t.heads - t.head));
         for (long head = t.head; head < t.heads; head++) {
             keys.read(head, h, layer, s);
-            for (long lane = 0; lane < count; lane += LANES)
-                meet_keys(t, keys, h, layer, s, lanes[head - t.head], lane,
-                          layer.scale * 1.44269504f, coming);
+            const Lanes<bf16>& own = lanes[head - t.head];
+            switch (h.size) {
+                case 32: meet_keys<32>(t, keys, layer, s, own, coming); break;
+                case 64: meet_keys<64>(t, keys, layer, s, own, coming); break;
+                case 96: meet_keys<96>(t, keys, layer, s, own, coming); break;
+                default: meet_keys<128>(t, keys, layer, s, own, coming);
+            }
         }
-        while (coming.lines) coming();
     }
     for (long head = t.head; head < t.heads; head++)
         give_rows(t, tasks, p, h, layer, lanes[head - t.head], head);

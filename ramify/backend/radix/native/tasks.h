@@ -24,7 +24,7 @@ struct Heads {
 
 const long BLOCK = 128;  // keys at a time
 const long KEYS = 128;   // the same, where queries are columns
-const long LANES = 32;   // queries at a time there
+const long PIECE = 32;   // of them at a time, by sixteen queries
 const long FEWEST = 64;  // keys of a task, where a problem is cut for the threads
 const long ROWS = 192;   // rows by heads of a task
 const long WIDE = 768;   // the same, where queries are columns: what is done to keys is shared
@@ -94,7 +94,7 @@ struct Tasks {
         if (lanes > ROWS) return {1, heads.kv};
         const long wanted = std::max(1L, (long)std::ceil(share - 0.1));
         const long chunks = std::min(wanted, std::max(1L, keys / FEWEST));
-        const long room = std::max(1L, most / ((lanes + 31) / 32 * 32));
+        const long room = std::max(1L, most / ((lanes + 15) / 16 * 16));
         const long cuts = std::max((wanted + chunks - 1) / chunks, (heads.kv + room - 1) / room);
         return {chunks, std::min(cuts, heads.kv)};
     }
