@@ -254,3 +254,29 @@ def test_the_option_turns_it_off() -> None:
     for native, kind in ((True, NativeBody), (False, FusedBody)):
         parts = setup.assemble(tiny("llama"), RadixOptions(pool_tokens=64, native=native))
         assert isinstance(parts.engine.model.body, kind)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 90), st.integers(1, 60)), min_size=1, max_size=5))
+def test_the_plan_reads_what_the_layout_reads(spans: list[tuple[int, int]]) -> None:
+    """Every pair of a row and a slot once, however groups become problems."""
+    free = iter(np.random.default_rng(3).permutation(1000))
+    trunk = np.array([next(free) for _ in range(90)])
+    made = []
+    for start, rows in spans:
+        own = np.array([next(free) for _ in range(rows)])
+        made.append(Span(np.concatenate((trunk[:start], own)), start, start + rows))
+    plan = Plan.of(build_layout(made, pays=64))
+    plan.check()
+    seen = np.zeros((sum(rows for _, rows in spans), 1000), np.int64)
+    for i, own in enumerate(plan.own):
+        r, k = slice(*plan.row_from[i : i + 2]), slice(*plan.key_from[i : i + 2])
+        sees = (plan.key_at[k] <= plan.row_at[r][:, None]) | (not own)
+        np.add.at(seen, (plan.rows[r][:, None], plan.keys[k]), sees)
+    first = 0
+    for span in made:
+        for row in range(len(span)):
+            truth = np.zeros(1000, np.int64)
+            truth[span.slots[: span.start + row + 1]] = 1
+            assert (seen[first + row] == truth).all()
+        first += len(span)

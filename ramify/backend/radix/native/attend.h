@@ -24,7 +24,7 @@ static void block(const Task& t, const Problems& p, const Heads& h, const Layer<
 // One head of a task
 template <class T>
 static void run_head(const Task& t, const Tasks& tasks, const Problems& p, const Heads& h,
-                     const Layer<T>& layer, Scratch<T>& s, long kv_head) {
+                     const Layer<T>& layer, Scratch<T>& s, long kv_head, Coming<T>& coming) {
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G;
     const float scale = layer.scale * 1.44269504f;  // powers of two, not of e
     long low = p.row_at[t.first], high = low;
@@ -43,7 +43,7 @@ static void run_head(const Task& t, const Tasks& tasks, const Problems& p, const
         if (!view.some) continue;
         if constexpr (sizeof(T) == 2 && HANDFUL > 0)
             if (rows <= HANDFUL) {
-                few(t, p, h, layer, s, kv_head, k, n, !view.all, scale);
+                few(t, p, h, layer, s, kv_head, k, n, !view.all, scale, coming);
                 continue;
             }
         block(t, p, h, layer, s, kv_head, k, n, !view.all, scale);
@@ -72,8 +72,14 @@ static void run_task(const Task& t, const Task* following, const Tasks& tasks, c
         if (use_amx && has_columns(h.size) && (t.last - t.first) * h.group() > HANDFUL)
             return run_columns(t, following, tasks, p, h, layer, s);
 #endif
-    if (following) expect(*following, p, h, layer, following->from);
-    for (long head = t.head; head < t.heads; head++) run_head(t, tasks, p, h, layer, s, head);
+    // a block of keys calls once, and for each of its rows
+    const long blocks = (t.to - t.from + BLOCK - 1) / BLOCK * (t.heads - t.head);
+    Coming<T> coming;
+    if (following)
+        coming = {*following, p, h, layer, following->from,
+                  blocks * ((t.last - t.first) * h.group() + 1)};
+    for (long head = t.head; head < t.heads; head++) run_head(t, tasks, p, h, layer, s, head, coming);
+    coming.all();
 }
 
 // The partial results of a row, if it has several, as one: sixteen heads' weights at a time, which

@@ -84,15 +84,34 @@ struct View {
     }
 };
 
-// Bring keys and values near that are read next, while something else is computed
-template <class T>
-static void expect(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer, long from) {
-    const long bytes = h.size * (t.heads - t.head) * sizeof(T);
-    for (long k = from; k < std::min(t.to, from + KEYS); k++) {
-        fetch(layer.keys + (p.keys[k] * h.kv + t.head) * h.size, bytes);
-        fetch(layer.values + (p.keys[k] * h.kv + t.head) * h.size, bytes);
+// A block of keys and values that is read next: it comes near while something else is computed, some
+// lines at each of so many calls. All at once they would keep the thread waiting.
+template <class T> struct Coming {
+    const char *keys = nullptr, *values = nullptr;  // of the first slot
+    const int32_t* slots = nullptr;
+    long count = 0, step = 0, width = 0;  // slots to come, bytes from one to the next, bytes wanted
+    long some = 0, at = 0;                // lines at a call, bytes of the first slot that have come
+
+    Coming() = default;
+    Coming(const Task& t, const Problems& p, const Heads& h, const Layer<T>& layer, long from,
+           long calls)
+        : keys((const char*)(layer.keys + t.head * h.size)),
+          values((const char*)(layer.values + t.head * h.size)), slots(p.keys + from),
+          count(std::min(t.to - from, KEYS)), step(h.kv * h.size * sizeof(T)),
+          width((t.heads - t.head) * h.size * sizeof(T)) {
+        some = (count * ((width + 63) / 64) + calls - 1) / calls;
     }
-}
+    void operator()() {
+        for (long i = 0; i < some && count; i++) {
+            const long from = *slots * step + at;
+            __builtin_prefetch(keys + from, 0, 2), __builtin_prefetch(values + from, 0, 2);
+            if ((at += 64) >= width) at = 0, slots++, count--;
+        }
+    }
+    void all() {
+        while (count) (*this)();
+    }
+};
 
 // A row of query heads as if it stood `shift` positions earlier: rope turned back
 template <class T>

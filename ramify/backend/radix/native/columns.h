@@ -64,32 +64,6 @@ struct Keys {
     }
 };
 
-// The block of keys behind one that is worked on: comes meanwhile, some lines at every piece
-struct Coming {
-    const char *keys = nullptr, *values = nullptr;
-    long lines = 0, some = 0;
-    // The next block of a task, or the first of the one that follows, during so many pieces
-    Coming(const Task& t, const Task* following, long from, const Problems& p, const Heads& h,
-           const Layer<bf16>& layer, long pieces) {
-        if (from >= t.to && !following) return;
-        const Task& next = from < t.to ? t : *following;
-        from = from < t.to ? from : next.from;
-        const Keys block(p, from, std::min(KEYS, next.to - from));
-        if (!block.row || next.heads - next.head < h.kv) {
-            expect(next, p, h, layer, from);
-            return;
-        }
-        const long first = block.slots[0] * h.kv * h.size;
-        keys = (const char*)(layer.keys + first), values = (const char*)(layer.values + first);
-        lines = (block.n * h.kv * h.size * 2 + 63) / 64;
-        some = (lines + pieces - 1) / pieces;
-    }
-    void operator()() {
-        for (long i = std::min(some, lines); i > 0; i--, lines--, keys += 64, values += 64)
-            __builtin_prefetch(keys, 0, 2), __builtin_prefetch(values, 0, 2);
-    }
-};
-
 // Scores [32][16] of a key that a lane does not see become minus infinity; so many of the keys are real
 static inline void hide(float* s, const int32_t* at, long n, __m512i row_at, bool own, long window) {
     const __m512 none = _mm512_set1_ps(-INFINITY);
@@ -127,15 +101,14 @@ static inline void cut(const Task& t, const Keys& k, const std::vector<Range>& g
 // The lanes of one head by a block of keys
 template <int D>
 static inline void meet_keys(const Task& t, const Keys& k, const Layer<bf16>& layer,
-                             Scratch<bf16>& s, const Lanes<bf16>& lanes, Coming& coming) {
+                             Scratch<bf16>& s, const Lanes<bf16>& lanes, Coming<bf16>& coming) {
     Line<D> line{s.pieces, k.keys, k.stride, k.values, lanes.query, lanes.max, lanes.sum,
-                 layer.scale * 1.44269504f, s.scores, s.probs, {lanes.out}};
+                 layer.scale * 1.44269504f, s.scores, s.probs, {lanes.out}, coming};
     line.score_next();
     for (const Piece& piece : s.pieces) {
         if (!piece.all)
             hide(line.scores_of(line.weighed), k.at + piece.first, k.n - piece.first,
                  _mm512_loadu_si512(s.row_at + piece.group * 16), t.own, layer.window);
-        coming();
         line.weigh_next();
     }
     while (line.added < line.weighed) line.add_next();
@@ -223,8 +196,10 @@ static inline void run_columns(const Task& t, const Task* following, const Tasks
         Keys keys(p, from, std::min(KEYS, t.to - from));
         cut(t, keys, s.groups, layer.window, s.pieces);
         if (s.pieces.empty()) continue;
-        Coming coming(t, following, from + keys.n, p, h, layer,
-                      s.pieces.size() * (t.heads - t.head));
+        const long behind = from + keys.n, calls = s.pieces.size() * (t.heads - t.head) * 2;
+        Coming<bf16> coming;
+        if (behind < t.to) coming = {t, p, h, layer, behind, calls};
+        else if (following) coming = {*following, p, h, layer, following->from, calls};
         for (long head = t.head; head < t.heads; head++) {
             keys.read(head, h, layer, s);
             const Lanes<bf16>& own = lanes[head - t.head];
@@ -235,6 +210,7 @@ static inline void run_columns(const Task& t, const Task* following, const Tasks
                 default: meet_keys<128>(t, keys, layer, s, own, coming);
             }
         }
+        coming.all();
     }
     for (long head = t.head; head < t.heads; head++)
         give_rows(t, tasks, p, h, layer, lanes[head - t.head], head);

@@ -56,7 +56,7 @@ void Decoder<T>::attend(const StepIn& in, long layer, long* next, Scratch<T>& mi
                        layers[layer].window, rest.cos, rest.sin, (float)rest.unscaled};
     const long count = tasks.all.size();
     long i = take(next);
-    if (i < count) expect(tasks.all[i], in.problems, heads, all, tasks.all[i].from);
+    if (i < count) Coming<T>(tasks.all[i], in.problems, heads, all, tasks.all[i].from, 1).all();
     meet();  // now all keys of this step are there
     for (long j; i < count; i = j) {
         j = take(next);

@@ -58,7 +58,8 @@ template <class F> static inline void by_fours(long rows, F&& each) {
 }
 
 static inline void few(const Task& t, const Problems& p, const Heads& h, const Layer<bf16>& layer,
-                       Scratch<bf16>& s, long head, long from, long n, bool masked, float scale) {
+                       Scratch<bf16>& s, long head, long from, long n, bool masked, float scale,
+                       Coming<bf16>& coming) {
     const long G = h.group(), D = h.size, rows = (t.last - t.first) * G, step = h.kv * D;
     const int32_t* slots = p.keys + from;
     const long room = (n + 31) / 32 * 32;
@@ -66,7 +67,8 @@ static inline void few(const Task& t, const Problems& p, const Heads& h, const L
     by_fours(rows, [&](auto count, long at) {
         few_scores<count()>(s.query + at * D, D, s.packed, (n + 15) / 16, s.scores + at * BLOCK);
     });
-    for (long i = 0; i < rows; i++)
+    coming();
+    for (long i = 0; i < rows; i++, coming())
         soften(s.scores + i * BLOCK, s.probs + i * BLOCK, n, room, scale, masked || n % 16,
                p.key_at + from, p.row_at[t.first + i / G], t.own, layer.window, s.max[i], s.sum[i],
                s.out + i * D, D);

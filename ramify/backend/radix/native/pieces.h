@@ -143,6 +143,7 @@ template <int D> struct Line {
     float scale, *scores;        // times a score: powers of two; of two pieces
     bf16* probs;                 // of two pieces
     Results<D> results;
+    Coming<bf16>& coming;
     long scored = 0, weighed = 0, added = 0;  // pieces so far
 
     float* scores_of(long i) const { return scores + i % 2 * PIECE * 16; }
@@ -163,6 +164,7 @@ template <int D> struct Line {
     }
     template <int J> inline __attribute__((always_inline)) void step() {
         products<J * (D / 8) / (PIECE / 2), (J + 1) * (D / 8) / (PIECE / 2)>();
+        if constexpr (J % 8 == 0) coming();
     }
     void score_next() {
         products<0, D / 16>();

@@ -29,7 +29,7 @@ class Plan:
     @classmethod
     def of(cls, layout: Layout) -> Plan:
         """The problems of all groups."""
-        groups = [*layout.own, *layout.shared]
+        groups = _with_pasts(layout)
         row_counts = np.concatenate([group.row_counts for group in groups])
         key_counts = np.concatenate([group.key_counts for group in groups])
         return cls(
@@ -52,6 +52,28 @@ class Plan:
             assert offsets[0] == 0
             assert (np.diff(offsets) > 0).all()
             assert all(len(array) == offsets[-1] for array in arrays)
+
+
+def _with_pasts(layout: Layout) -> list[Group]:
+    """All groups; rows of one sequence that read its past by themselves read it in one problem with
+    their own keys, so that there is nothing to merge."""
+    pasts = {
+        (int(group.rows[0, 0]), group.rows.shape[1]): group
+        for group in layout.shared
+        if len(group.rows) == 1 and group.shift is None
+    }
+    own, joined = [], set()
+    for group in layout.own:
+        past = pasts.get((int(group.rows[0, 0]), group.rows.shape[1]))
+        if len(group.rows) == 1 and past is not None and np.array_equal(past.rows, group.rows):
+            joined.add(id(past))
+            group = Group(
+                group.rows, np.concatenate((past.keys, group.keys), 1), group.row_at,
+                np.concatenate((past.key_at, group.key_at), 1), group.row_counts,
+                past.key_counts + group.key_counts, own=True,
+            )  # fmt: skip
+        own.append(group)
+    return [*own, *(group for group in layout.shared if id(group) not in joined)]
 
 
 def _real(padded: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
