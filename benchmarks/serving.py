@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -73,26 +74,10 @@ def run(options: Options) -> Report:
         found.append(run_sync(_siblings(backend)))
         ratios["siblings"] = 1.1 * found[-1]["least"] / found[-1]["computed"]
         run_sync(backend.close())
-    with (
-        Apart(
-            python,
-            "vllm_batch",
-            SETTINGS,
-            tokens=TOKENS,
-            kind="straight",
-            folder=str(folder),
-            prompts=prompts,
-        ) as straight,
-        Apart(
-            python,
-            "vllm_batch",
-            SETTINGS,
-            tokens=TOKENS,
-            kind="ours",
-            folder=str(folder),
-            rows=rows,
-        ) as ours,
-    ):
+    apart = partial(
+        Apart, python, "vllm_batch", SETTINGS, tokens=TOKENS, folder=str(folder)
+    )  # fmt: skip
+    with apart(kind="straight", prompts=prompts) as straight, apart(kind="ours", rows=rows) as ours:
         seconds: dict[str, list[float]] = {"LLM.generate": [], "ramify": []}
         tokens = {}
         for turn in range(repeats + 1):  # the first one warms

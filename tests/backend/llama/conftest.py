@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
+
+from tests.backend.server_process import free_port, running
 
 pytest.importorskip("gguf", reason="gguf is not installed here: make test-llama")
 PROGRAM = os.environ.get("LLAMA_SERVER", "")
@@ -45,9 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         dtype="float32",
     )
     folder = random_llama(shape)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [PROGRAM, "--model", str(convert(folder, vocab=True)), "--alias", "small"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--threads", "1"]
     command += ["--ctx-size", str(SLOTS * CONTEXT), "--parallel", str(SLOTS), "--embeddings"]
@@ -55,19 +51,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     command += ["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]
     command += ["--pooling", "mean"]
     log = tmp_path_factory.mktemp("llama") / "server.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            if server.poll() is not None:
-                raise AssertionError(log.read_text()[-3000:])
-            try:
-                if httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        yield Served(folder, f"http://127.0.0.1:{port}/v1")
-    finally:
-        server.terminate()
-        server.wait(30)
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/health", log):
+        yield Served(folder, f"{address}/v1")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 import ramify as rf
 from ramify.backend.openai import OpenAIBackend
 from ramify.errors import PromptTooLongError
 from ramify.runtime import run_sync
+from tests.backend.server_process import free_port, running
 
 for needed in ("gguf", "llama_cpp", "sse_starlette"):
     pytest.importorskip(needed, reason=f"{needed} is not installed here: make test-llama")
@@ -30,9 +27,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIBackend]
 
     small = {"hidden": 64, "heads": 4, "kv_heads": 2, "intermediate": 96, "vocab": 1024}
     folder: Path = random_llama(LlamaShape(layers=1, context=512, dtype="float32", **small))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",
@@ -44,23 +39,11 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIBackend]
     command += ["--n_threads", "1", "--chat_format", "chatml"]
     command += ["--interrupt_requests", "false"]  # it breaks off an answer for the next request
     log = tmp_path_factory.mktemp("llama") / "server.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            if server.poll() is not None:
-                raise AssertionError(log.read_text()[-3000:])
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/v1/models")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        made = OpenAIBackend.open(f"small@http://127.0.0.1:{port}/v1", connections=1)
+    url = f"http://127.0.0.1:{port}/v1"
+    with running(command, f"{url}/models", log):
+        made = OpenAIBackend.open(f"small@{url}", connections=1)
         yield made
         run_sync(made.close())
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 @rf.program

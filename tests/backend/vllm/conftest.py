@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +13,7 @@ from typing import Any
 import pytest
 
 from ramify.runtime import run_sync
+from tests.backend.server_process import free_port, running
 
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
 
@@ -29,7 +26,6 @@ SETTINGS = {
 ENGINE = {
     "dtype": "float32",
     "enforce_eager": True,
-    "block_size": 32,
     "max_model_len": 1024,
     "max_num_seqs": 32,
     "max_num_batched_tokens": 256,
@@ -120,34 +116,14 @@ def in_process(found: Model, **options: Any) -> Iterator[Any]:
 @contextmanager
 def served(found: Model, *more: str) -> Iterator[str]:
     """The address of vLLM's own server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
     command += [str(found.folder), "--port", str(port), "--enable-prompt-tokens-details"]
-    command += ["--scheduling-policy", "priority", "--disable-uvicorn-access-log", *more]
+    command += ["--scheduling-policy", "priority", "--disable-uvicorn-access-log"]
+    command += ["--block-size", "32", *more]
     for name, value in ENGINE.items():
         flag = f"--{name.replace('_', '-')}"
         command += [flag] if value is True else [flag, str(value)]
-    log = found.folder / "server.log"
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            command, env=os.environ | SETTINGS, stdout=out, stderr=subprocess.STDOUT
-        )
-    try:
-        end = time.monotonic() + 500
-        while time.monotonic() < end and server.poll() is None:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.2)
-        else:
-            raise AssertionError(log.read_text()[-3000:])
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/health", found.folder / "server.log", SETTINGS):
+        yield f"{address}/v1"
