@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from statistics import median
@@ -31,13 +30,13 @@ from typing import Any
 
 from benchmarks.frontends import ours, workload
 from benchmarks.frontends.model import wordy_model
+from benchmarks.frontends.replay import Called, Recorded, Recording
 from benchmarks.frontends.settings import ROOMY, Case
 from benchmarks.harness import Options, Report
 from benchmarks.peers.serving import vllm_server
 from benchmarks.serving import SHAPE, interpreter
-from ramify.backend import Delta, Request, TokenPrompt, collect
+from ramify.backend import Request, TokenPrompt, collect
 from ramify.backend.mirror import block_names
-from ramify.backend.openai import OpenAIBackend
 from ramify.ir import Sampling
 from ramify.runtime import run_sync
 
@@ -46,24 +45,6 @@ COUNTED = (1, 16, *SERVED)
 CACHE = 65_536  # tokens
 LONG = 1_600  # tokens of a prompt that is timed
 _RUNS = count()
-
-
-class Recorded(OpenAIBackend):
-    """Writes down every call: its prompt, its answer, and what the server found of the prompt."""
-
-    calls: list[tuple[tuple[int, ...], tuple[int, ...], int]]
-
-    async def generate(self, request: Request) -> AsyncIterator[Delta]:
-        """Pass an answer on."""
-        ids: list[int] = []
-        stream: Any = super().generate(request)
-        async with aclosing(stream) as deltas:
-            async for delta in deltas:
-                ids += delta.ids
-                if delta.usage is not None:
-                    found = delta.usage.cached_tokens
-                    self.calls.append((request.prompt.ids, tuple(ids), found))
-                yield delta
 
 
 def run(options: Options) -> Report:
@@ -103,14 +84,14 @@ def _case(
         rows = getattr(workload, case.make)(
             f"{next(_RUNS):04d}", case.quick if options.quick else case.rows
         )
-        backend.calls = []
+        backend.recording = Recording()
         begun = time.perf_counter()
         results = getattr(ours, case.program).run_batch(rows, backend=backend)
         assert not results.failed, results.failed
         if turn:  # the first one warms
             took.append(time.perf_counter() - begun)
     row = _lost(backend, case, block)
-    counted = sum(cached for _, _, cached in backend.calls)
+    counted = sum(call.cached for call in backend.recording.calls)
     return row | {
         "counted": counted / row["found"],
         "seconds": median(took),
@@ -121,34 +102,35 @@ def _case(
 
 def _lost(backend: Recorded, case: Case, block: int) -> dict[str, Any]:
     """What blocks of a size find of the calls, beside blocks of one token."""
-    best, here = _found(backend.calls, 1), _found(backend.calls, block)
+    calls = backend.recording.calls
+    best, here = _found(calls, 1), _found(calls, block)
     return {
         "program": case.program,
         "block": block,
-        "prompt tokens": sum(len(ids) for ids, _, _ in backend.calls),
+        "prompt tokens": sum(len(call.prompt) for call in calls),
         "found": here,
         "lost": best - here,
         "lost_%": 100 * (best - here) / best,
     }
 
 
-def _found(calls: Sequence[tuple[tuple[int, ...], tuple[int, ...], int]], block: int) -> int:
+def _found(calls: Sequence[Called], block: int) -> int:
     """Prompt tokens that a roomy cache finds: whole blocks that an earlier call has read or
     written, never a prompt's last token."""
     known: set[int] = set()
     found = 0
-    for prompt, answer, _ in sorted(calls, key=lambda call: len(call[0])):
-        names = block_names(prompt[:-1], block=block)
+    for call in sorted(calls, key=lambda call: len(call.prompt)):
+        names = block_names(call.prompt[:-1], block=block)
         have = next((i for i, name in enumerate(names) if name not in known), len(names))
         found += have * block
-        known.update(block_names((*prompt, *answer)[:-1], block=block))
+        known.update(block_names((*call.prompt, *call.answer)[:-1], block=block))
     return found
 
 
-async def _rate(backend: OpenAIBackend) -> float:
+async def _rate(backend: Recorded) -> float:
     """Seconds of a prompt token, in a long prompt beside a short one."""
     took: dict[int, list[float]] = {32: [], LONG: []}
-    backend.calls = []  # type: ignore[attr-defined]
+    backend.recording = Recording()
     for turn in range(6):
         for length, seconds in took.items():
             ids = tuple(300 + (turn * 7 + i * i) % 3000 for i in range(turn, turn + length))

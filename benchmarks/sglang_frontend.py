@@ -6,6 +6,8 @@ texts, same tokens written; each run has prompts that the server has not seen. P
 hits are the server's own counts. Each frontend with as many rows at once as it chooses.
 
     sglang_PROGRAM    seconds through the SGLang frontend over seconds through ours
+    PROGRAM_limit     the same if our calls, in their order, were made by a client that does nothing
+                      else (`the calls alone`): what the server's own time allows
 
 Where the cache holds everything, both send the same work, the server finds the same in its cache,
 and its arithmetic decides: nothing is to be won here, and `sglang_pressed` has the cases where
@@ -21,7 +23,7 @@ RAMIFY_SGLANG_PYTHON name other interpreters). A random model of 4 x 256 in floa
 
 from __future__ import annotations
 
-from benchmarks.frontends.match import play
+from benchmarks.frontends.match import ALONE, play
 from benchmarks.frontends.settings import ROOMY, Case
 from benchmarks.harness import Options, Report
 
@@ -32,6 +34,7 @@ def run(options: Options) -> Report:
 
     def done(case: Case, seconds: dict[str, float]) -> None:
         ratios[f"sglang_{case.program}"] = seconds["sglang, auto"] / seconds["ramify"]
+        ratios[f"{case.program}_limit"] = seconds["sglang, auto"] / seconds[ALONE]
 
     found, versions = play(ROOMY, options, done)
     return Report("sglang_frontend", found, ratios, versions)

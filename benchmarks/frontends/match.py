@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import sys
@@ -10,21 +11,30 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
 
 from benchmarks.frontends import ours, workload
 from benchmarks.frontends.model import wordy_model
+from benchmarks.frontends.replay import Recorded, Recording, replay
 from benchmarks.frontends.settings import Case, Setting, Threads
 from benchmarks.harness import Contender, MissingDataError, Options, Timing, interleave
 from benchmarks.peers.apart import Apart
 from benchmarks.peers.serving import vllm_server
 from benchmarks.serving import ROOT, SHAPE, interpreter
-from ramify.backend.openai import OpenAIBackend
 from ramify.runtime import run_sync
 
-COUNTS = ("prompt_tokens", "generation_tokens", "prefix_cache_hits", "num_preemptions")
+COUNTS = {  # of the server, by our names
+    "prompt tokens": "prompt_tokens_total",
+    "cached": "prefix_cache_hits_total",
+    "written": "generation_tokens_total",
+    "preempted": "num_preemptions_total",
+    "steps": "iteration_tokens_total_count",
+}
+ALONE = "the calls alone"
+AGAIN = 3  # times that these are made
 Row = dict[str, Any]
 
 
@@ -43,7 +53,8 @@ def play(
     for setting in settings:
         blocks = setting.blocks
         with vllm_server(python, folder, max_model_len=2048, num_gpu_blocks_override=blocks) as url:
-            backend = OpenAIBackend.open(f"{folder}@{url}", connections=96)
+            backend = Recorded.open(f"{folder}@{url}", connections=96)
+            assert isinstance(backend, Recorded)
             with Apart(sglang, "sglang_peer", model=str(folder), url=url) as peer:
                 for case in setting.cases:
                     rows = case.quick if options.quick else case.rows
@@ -63,10 +74,10 @@ class _Match:
     case: Case
     rows: int
     url: str
-    backend: OpenAIBackend
+    backend: Recorded
     peer: Apart
     runs: count[int]
-    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+    spent: dict[str, list[dict[str, float]]] = field(default_factory=dict)  # of each run
 
     def play(self, repeats: int) -> dict[str, Timing]:
         """Time everybody."""
@@ -77,14 +88,22 @@ class _Match:
         for threads in case.threads_in_order:
             sides[f"sglang in order, {threads}"] = partial(self.theirs, threads, case.in_order)
         contenders = [self._counted(name, side) for name, side in sides.items()]
-        return interleave(contenders, repeats, warmups=0)
+        timings = interleave(contenders, repeats, warmups=0)
+        alone = self._counted(ALONE, self.alone)
+        return timings | interleave([alone], AGAIN, warmups=0)
 
     def ours(self) -> list[str]:
         """All rows through us, as they come."""
         given = getattr(workload, self.case.make)(f"{next(self.runs):04d}", self.rows)
+        self.backend.recording = Recording()
         results = getattr(ours, self.case.program).run_batch(given, backend=self.backend)
         assert not results.failed, results.failed
         return [result.text for result in results]
+
+    def alone(self) -> int:
+        """The calls of our last run without any frontend, as if the server had not seen them."""
+        made = replay(self.backend.recording, self.backend, self.url, f"{next(self.runs)}")
+        return asyncio.run(made)
 
     def theirs(self, threads: Threads, make: str) -> list[str]:
         """All rows through SGLang."""
@@ -106,25 +125,23 @@ class _Match:
 
         def finish() -> None:
             after = _counts(self.url)
-            self.spent[name] = {key: after[key] - before[key] for key in COUNTS}
+            spent = {key: after[key] - before[key] for key in after}
+            self.spent.setdefault(name, []).append(spent)
 
         return Contender(name, side, prepare, finish)
 
     def row(self, name: str, timing: Timing) -> Row:
-        """What a side took, and what the server counted in its last run."""
-        last = self.spent[name]
+        """What a side took, and what the server counted, each the median of the runs."""
+        counts = {key: median(run[key] for run in self.spent[name]) for key in self.spent[name][0]}
         return {
             "program": self.case.program,
             "frontend": name,
             "rows": self.rows,
             "seconds": timing.median,
             "spread": timing.spread,
-            "prompt tokens": last["prompt_tokens"],
-            "cached": last["prefix_cache_hits"],
-            "hit rate": last["prefix_cache_hits"] / last["prompt_tokens"],
-            "written": last["generation_tokens"],
-            "preempted": last["num_preemptions"],
-        }
+            "hit rate": counts["cached"] / counts["prompt tokens"],
+            "computed": counts["prompt tokens"] - counts["cached"],
+        } | counts
 
 
 def _sglang() -> Path:
@@ -140,8 +157,8 @@ def _counts(url: str) -> dict[str, float]:
     """The server's counters."""
     text = httpx.get(url.removesuffix("/v1") + "/metrics").text
     found = {}
-    for name in COUNTS:
-        lines = re.findall(rf"^vllm:{name}_total\{{[^}}]*\}} (\S+)$", text, re.M)
+    for name, counter in COUNTS.items():
+        lines = re.findall(rf"^vllm:{counter}\{{[^}}]*\}} (\S+)$", text, re.M)
         found[name] = sum(map(float, lines))
     return found
 
