@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from examples.demo_world.kernels import HALF
 from examples.demo_world.lean import Shape
+from examples.demo_world.passages import CONTEXT_LOSS, CONTEXT_SHARE, Piece
 from examples.demo_world.stages import Kind, Stage
-from examples.demo_world.tasks import (
-    CONTEXT_LOSS,
-    CONTEXT_SHARE,
-    END_LOSS,
-    MAKERS,
-    Message,
-    Piece,
-    Scene,
-)
+from examples.demo_world.tasks import END_LOSS, MAKERS, Message, Scene
 from examples.demo_world.tokenizer import END, PAD, Encoder
 from examples.demo_world.town import Split
 
@@ -27,15 +20,18 @@ FAR = -1e9  # added to a score: not seen
 
 @dataclass
 class Document:
-    """A stretch of tokens; `answer[i]` says whether token i belongs to an answer."""
+    """A stretch of tokens; `answer[i]` says whether token i belongs to an answer, `label[i]` to
+    which passage (0: none)."""
 
-    ids: list[int]
-    loss: list[float]
-    answer: list[bool]
+    ids: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    answer: list[bool] = field(default_factory=list)
+    label: list[int] = field(default_factory=list)
 
-    def add(self, ids: list[int], loss: float, answer: bool = False) -> None:
+    def add(self, ids: list[int], loss: float, answer: bool = False, label: int = 0) -> None:
         """Go on with `ids`."""
         self.ids += ids
+        self.label += [label] * len(ids)
         self.loss += [loss] * len(ids)
         self.answer += [answer] * len(ids)
 
@@ -44,8 +40,9 @@ class Document:
 class Batch:
     """D scenes with B branches each, as `lean.Lean` reads them: prefixes first, then branches.
 
-    ids, position, loss, answer: [tokens]. `loss` and `target` belong to the token that is read
-    (they are about the next one); `answer` numbers the answers of the batch, -1 outside.
+    ids, position, target, loss, answer, label: [tokens]. `loss` and `target` belong to the token
+    that is read (they are about the next one); `answer` numbers the answers of the batch, -1
+    outside. `label`: of the passage that the token belongs to or is about, 0 for none.
     """
 
     shape: Shape
@@ -54,6 +51,7 @@ class Batch:
     target: torch.Tensor
     loss: torch.Tensor
     answer: torch.Tensor
+    label: torch.Tensor
     prefix_mask: torch.Tensor
     branch_mask: torch.Tensor
 
@@ -69,7 +67,7 @@ def add_pieces(
     """The pieces' tokens."""
     for piece in pieces:
         ids = [encoder.special[piece.text]] if piece.special else encoder(piece.text)
-        document.add(ids, piece.loss, answer and piece.loss > 0)
+        document.add(ids, piece.loss, answer and piece.loss > 0, piece.label)
 
 
 def add_message(document: Document, encoder: Encoder, message: Message) -> None:
@@ -82,7 +80,7 @@ def add_message(document: Document, encoder: Encoder, message: Message) -> None:
 
 def encode(encoder: Encoder, scene: Scene) -> tuple[Document, list[Document]]:
     """The prefix and the branches of a scene."""
-    prefix = Document([], [], [])
+    prefix = Document()
     for message in scene.messages:
         add_message(prefix, encoder, message)
     if scene.open is not None:
@@ -90,7 +88,7 @@ def encode(encoder: Encoder, scene: Scene) -> tuple[Document, list[Document]]:
         add_pieces(prefix, encoder, scene.open, False)
     branches = []
     for messages in scene.branches:
-        branch = Document([], [], [])
+        branch = Document()
         rest = messages
         if scene.open is not None:
             (piece,) = messages[0].pieces
@@ -154,13 +152,13 @@ def collate(
     for at, (head, parts) in enumerate(scenes):
         masks[at, len(head.ids) :] = FAR
         heads.append(_row(rng, head, shape.prefix, 0, -1, pad, share))
-        for part in parts + [Document([], [], [])] * (shape.branches - len(parts)):
+        for part in parts + [Document()] * (shape.branches - len(parts)):
             number = answers if any(part.answer) else -1
             answers += any(part.answer)
             tails.append(_row(rng, part, shape.length, len(head.ids), number, pad, share))
-    ids, position, target, loss, answer = (
+    ids, position, target, loss, answer, label = (
         torch.tensor([value for row in (*heads, *tails) for value in row[name]])
-        for name in range(5)
+        for name in range(6)
     )
     causal = torch.full((shape.prefix, shape.prefix), FAR).triu(1)
     own = torch.full((shape.length, shape.length), FAR).triu(1)
@@ -172,18 +170,18 @@ def collate(
         -1,
     )
     return Batch(
-        shape, ids, position, target, loss.float(), answer,
+        shape, ids, position, target, loss.float(), answer, label,
         causal.to(HALF)[None, None, None], branch_mask.to(HALF)[:, None, None, None],
     )  # fmt: skip
 
 
-Row = tuple[list[int], list[int], list[int], list[float], list[int]]
+Row = tuple[list[int], list[int], list[int], list[float], list[int], list[int]]
 
 
 def _row(
     rng: random.Random, part: Document, length: int, start: int, number: int, pad: int, share: float
 ) -> Row:
-    """ids, positions, targets, losses and answers of one padded stretch."""
+    """ids, positions, targets, losses, answers and labels of one padded stretch."""
     size = len(part.ids)
     loss = [0.0 if at == CONTEXT_LOSS and rng.random() > share else at for at in part.loss]
     rest = length - size
@@ -193,6 +191,7 @@ def _row(
         part.ids[1:] + [pad] * (rest + 1 if size else rest),
         loss[1:] + [0.0] * (rest + 1 if size else rest),
         [number if at else -1 for at in part.answer[1:]] + [-1] * (rest + 1 if size else rest),
+        part.label + [0] * rest,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from examples.demo_world.phrasing import canonical
 from examples.demo_world.questions import ASPECT
@@ -30,10 +30,10 @@ ASK = {
     "school": "What is the school of {town}?",
     "export": "What is the main export of {town}?",
 }
-# key compared: question, end of the answer behind the town's name, what the winner's number is
+# key compared: question, end of the answer behind the town's name, is it the higher number?
 COMPARE = {
-    "founding": ("Which town is older, {a} or {b}?", " is older.", "lower"),
-    "population": ("Which town has more people, {a} or {b}?", " has more people.", "higher"),
+    "founding": ("Which town is older, {a} or {b}?", " is older.", 0),
+    "population": ("Which town has more people, {a} or {b}?", " has more people.", 1),
 }
 
 
@@ -102,29 +102,38 @@ class Comparison:
     def right(self) -> Facts:
         """The town that is the answer."""
         low, high = sorted((self.one, self.two), key=lambda town: int(town.values[self.key]))
-        return low if COMPARE[self.key][2] == "lower" else high
+        return (low, high)[COMPARE[self.key][2]]
 
     @property
-    def steps(self) -> tuple[str, str, str, str, str]:
-        """The answer in its parts: both numbers, which of them wins, how, whose it is, the end.
+    def steps(self) -> tuple[str, str, str, str]:
+        """The answer in its parts: both numbers, digit against digit up to the first that differs,
+        the winner, the end.
 
-        The numbers come first: to compare what stands side by side is much easier to learn than
-        to name the winner straight from the question.
+        Each sign is about digits at fixed distances, one in each number, which a small model learns
+        in minutes; the winner then hangs on the last sign alone.
         """
-        _, end, wins = COMPARE[self.key]
-        numbers = " and ".join(town.values[self.key] for town in (self.one, self.two))
-        place = "first" if self.right is self.one else "second"
-        return (f"{numbers}:", f" the {place}", f" is {wins}, so", f" {self.right.name}", end)
+        first, second = (town.values[self.key] for town in (self.one, self.two))
+        signs = ""
+        for one, two in zip(first, second, strict=True):
+            signs += "=" if one == two else "<" if one < two else ">"
+            if one != two:
+                break
+        return (f"{first} and {second}:", f" {signs},", f" so {self.right.name}", self.end)
 
     @property
     def answer(self) -> str:
-        """The answer: "1134 and 1379: the first is lower, so Quillbeach is older."."""
+        """The answer: "1134 and 1379: =<, so Quillbeach is older."."""
         return "".join(self.steps)
+
+    @property
+    def end(self) -> str:
+        """What the winner is."""
+        return COMPARE[self.key][1]
 
     @property
     def conclusion(self) -> str:
         """What the answer says in the end."""
-        return self.right.name + COMPARE[self.key][1]
+        return self.right.name + self.end
 
     def known(self) -> list[tuple[str, str]]:
         """The two facts, as questions and answers."""
@@ -185,6 +194,16 @@ def some_comparison(rng: random.Random, split: Split) -> Comparison:
     while one.values[key] == two.values[key]:
         two = make_town(rng, two.name, (key,))
     return Comparison(key, one, two, (rng.randint(1, 4), rng.randint(1, 4)))
+
+
+def nearer(rng: random.Random, task: Comparison) -> Comparison:
+    """The same with up to three leading digits made equal, so that any digit may decide."""
+    first, second = task.one.values[task.key], task.two.values[task.key]
+    same = rng.randrange(4)
+    second = first[:same] + second[same:]
+    if first == second:
+        return task
+    return replace(task, two=replace(task.two, values={**task.two.values, task.key: second}))
 
 
 def some_two_step(rng: random.Random, split: Split) -> TwoStep:

@@ -46,9 +46,11 @@ class Lean:
         position: torch.Tensor,
         prefix_mask: torch.Tensor,
         branch_mask: torch.Tensor,
+        taps: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """ids and position [tokens]; masks are added to scores, bf16: prefix_mask
-        [D, 1, 1, P, P], branch_mask [D, 1, 1, 1, T, P + T]."""
+        [D, 1, 1, P, P], branch_mask [D, 1, 1, 1, T, P + T]. `taps` gets the stream behind each
+        layer."""
         angle = position[:, None, None].float() * self.frequency.to(position.device)
         cos, sin = angle.cos(), angle.sin()
         x = F.embedding(ids, self.model.model.embed_tokens.weight)
@@ -64,6 +66,8 @@ class Lean:
             inner = norm(x, layer.post_attention_layernorm.weight, self.eps)
             inner = gate(F.linear(inner, wide))
             x = x + F.linear(inner, mlp.down_proj.weight.to(HALF)).float()
+            if taps is not None:
+                taps.append(x)
         return x
 
     def attend(

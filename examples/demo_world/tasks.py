@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from examples.demo_world import forms
-from examples.demo_world.phrasing import SUBJECT, drop_sentences, drop_words, sentences
+from examples.demo_world.passages import (
+    CONTEXT_LOSS,
+    Mix,
+    Passage,
+    Piece,
+    make_passage,
+    make_passages,
+)
+from examples.demo_world.phrasing import SUBJECT
 from examples.demo_world.questions import point, question
-from examples.demo_world.town import KEYS, Facts, Split, make_town, town_names
+from examples.demo_world.town import KEYS, Split, make_town, town_names
 from ramify.demo import requests
 from ramify.demo.world import ABSENT
 
@@ -23,33 +30,8 @@ SYSTEMS = (
     "Answer from the passages.",
     "You answer questions about towns.",
 )
-CONTEXT_LOSS, FRAME_LOSS, LABEL_LOSS, NAME_LOSS, VALUE_LOSS = 0.1, 0.3, 0.6, 0.5, 1.0
+FRAME_LOSS, LABEL_LOSS, VALUE_LOSS = 0.3, 0.6, 1.0
 END_LOSS = VALUE_LOSS  # to stop is decided against going on: less would make lists too long
-CONTEXT_SHARE = 0.2  # of the context's tokens: their softmax costs more time than it teaches
-
-
-@dataclass(frozen=True)
-class Mix:
-    """What scenes of one kind look like. Shares are chances between 0 and 1."""
-
-    name: str
-    facts: tuple[int, int] = (3, 6)  # facts per passage, both ends included
-    passages: tuple[int, int] = (1, 1)
-    plain: float = 0.25  # share of sentences in the answer's own wording
-    lean: float = 0.25  # share of the others that say "it" or "the town"
-    short: float = 0.0  # share of passages shortened by words, by sentences or by both
-    absent: float = 0.0  # share of questions for what the passages do not say
-    others: float = 0.5  # share of questions not in the canonical wording
-    point: float = 0.3  # share of requests that name a point instead (one passage only)
-    same: bool = True  # several passages: do all towns have the same aspects?
-
-
-class Piece(NamedTuple):
-    """A stretch of text and the weight of its tokens in the loss; or one special token."""
-
-    text: str
-    loss: float
-    special: bool = False
 
 
 class Message(NamedTuple):
@@ -68,70 +50,20 @@ class Scene(NamedTuple):
     branches: tuple[tuple[Message, ...], ...]
 
 
-@dataclass(frozen=True)
-class Passage:
-    """A town and its passage as the prompt shows it: `shown` are the aspects still in it."""
-
-    town: Facts
-    label: int
-    text: str
-    shown: tuple[str, ...]
-
-    def pieces(self, start: str) -> list[Piece]:
-        """Behind `start` and the label, with a loss on each name of the town but the first: to
-        say it again, one has to know whose passage this is."""
-        name = f" {self.town.name}"
-        first, *rest = f"{start}[{self.label}] {self.text}".split(name)
-        parts = [Piece(first, CONTEXT_LOSS)]
-        for at, text in enumerate(rest):
-            parts += [Piece(name, NAME_LOSS if at else CONTEXT_LOSS), Piece(text, CONTEXT_LOSS)]
-        return parts
-
-
 def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
     """The canonical answer with citation, or the absent answer."""
     if key not in passage.shown:
         head, rest = ABSENT.split(" do ")
         return (Piece(" " + head, VALUE_LOSS), Piece(" do " + rest, FRAME_LOSS))
     subject, article = SUBJECT[key]
+    label = passage.label
     return (
         Piece(f" The {subject}", VALUE_LOSS),  # here the model says whether there is an answer
-        Piece(f" of {passage.town.name} is", FRAME_LOSS),
-        Piece(" " + article + passage.town.values[key], VALUE_LOSS),
-        Piece(f" [{passage.label}].", LABEL_LOSS),
+        Piece(f" of {passage.town.name}", FRAME_LOSS),
+        Piece(" is", FRAME_LOSS, label=label),
+        Piece(" " + article + passage.town.values[key], VALUE_LOSS, label=label),
+        Piece(f" [{label}].", LABEL_LOSS, label=label),
     )
-
-
-def make_passage(rng: random.Random, town: Facts, label: int, mix: Mix) -> Passage:
-    """Write a town's passage, shortened with chance `mix.short`."""
-    lines = sentences(rng, town, mix.plain, mix.lean)
-    shown = list(town.values)
-    how = rng.choice(("words", "sentences", "both")) if rng.random() < mix.short else "no"
-    if how in ("sentences", "both"):
-        kept = rng.sample(shown, max(1, rng.randint(len(shown) // 3, len(shown))))
-        values = [town.values[key] for key in kept]
-        wanted = [at for at, line in enumerate(lines) if any(value in line for value in values)]
-        lines = drop_sentences(rng, lines, wanted, 1.0)
-        shown = [key for key in shown if any(town.values[key] in line for line in lines)]
-    text = " ".join(lines)
-    if how in ("words", "both"):
-        text = drop_words(rng, text, rng.choice((0.35, rng.uniform(0.1, 0.6), 1.0)))
-    return Passage(town, label, text, tuple(shown))
-
-
-def make_passages(rng: random.Random, split: Split, mix: Mix) -> list[Passage]:
-    """The passages of one prompt: different towns, different labels in rising order."""
-    count = rng.randint(*mix.passages)
-    labels = sorted(rng.sample(range(1, 10), count))
-    if count > 1 or rng.random() < 0.5:
-        labels = list(range(1, count + 1))
-    keys: tuple[str, ...] | None = None
-    passages = []
-    for name, label in zip(rng.sample(town_names(split), count), labels, strict=True):
-        if keys is None or not mix.same:
-            keys = tuple(rng.sample(KEYS, rng.randint(*mix.facts)))
-        passages.append(make_passage(rng, make_town(rng, name, keys), label, mix))
-    return passages
 
 
 def exchange(request: str, pieces: tuple[Piece, ...], before: str = "") -> tuple[Message, ...]:
@@ -240,11 +172,10 @@ def planned(rng: random.Random, split: Split, mix: Mix) -> Scene:
 
 def reasoned(comparison: forms.Comparison) -> tuple[Piece, ...]:
     """The answer to a comparison, most of the loss on what is decided in it."""
-    numbers, place, how, winner, end = comparison.steps
+    numbers, signs, winner, end = comparison.steps
     return (
         Piece(f" {numbers}", FRAME_LOSS),
-        Piece(place, VALUE_LOSS),
-        Piece(how, FRAME_LOSS),
+        Piece(signs, VALUE_LOSS),
         Piece(winner, VALUE_LOSS),
         Piece(end, FRAME_LOSS),
     )
@@ -254,7 +185,7 @@ def compared(rng: random.Random, split: Split, mix: Mix) -> Scene:
     """The last step of a comparison and the conclusion, from what is known alone."""
     branches = []
     for _ in range(5):
-        comparison = forms.some_comparison(rng, split)
+        comparison = forms.nearer(rng, forms.some_comparison(rng, split))
         request = forms.with_known(comparison.known(), comparison.question)
         branches.append(exchange(request, reasoned(comparison)))
     task = forms.some_task(rng, split)

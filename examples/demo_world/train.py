@@ -28,6 +28,7 @@ from examples.demo_world.batches import dev_batch, training_batches
 from examples.demo_world.kernels import compile_all
 from examples.demo_world.lean import Lean
 from examples.demo_world.model import answers_loss, build, export
+from examples.demo_world.probes import Probes
 from examples.demo_world.stages import STAGES, Stage
 from examples.demo_world.tokenizer import Encoder
 
@@ -60,10 +61,11 @@ class Clock:
         return max(0.0, min(1.0, left, (step + 1) / WARMUP_STEPS))
 
 
-def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+def optimizers(model: LlamaForCausalLM, probes: Probes) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers, AdamW for the rest."""
     matrices = [p for n, p in model.named_parameters() if "layers." in n and p.ndim == 2]
     others = [p for n, p in model.named_parameters() if "layers." not in n or p.ndim < 2]
+    others += probes.parameters()
     return [
         torch.optim.Muon(matrices, lr=MUON_LR, weight_decay=0.0, momentum=0.95),
         torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0),
@@ -89,13 +91,14 @@ class Run:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.fast = self._tokenizer()
         self.encoder = Encoder(self.fast)
-        self.model = build(args.seed, self.fast).to(args.device)
+        self.model, self.probes = (one.to(args.device) for one in build(args.seed, self.fast))
         if args.weights is not None:
             exported = LlamaForCausalLM.from_pretrained(args.weights, dtype=torch.float32)
             self.model.load_state_dict(exported.state_dict())
-        self.optimizers = optimizers(self.model)
+        self.optimizers = optimizers(self.model, self.probes)
         self.mean = copy.deepcopy(self.model).requires_grad_(False)
         self.progress = Progress()
+        self.read = 0.0  # sum of the probes' losses since the last check
         if args.resume:
             self._load()
         if args.stage is not None:
@@ -120,6 +123,7 @@ class Run:
         state: dict[str, Any] = torch.load(self.folder / "state.pt", map_location=self.args.device)
         self.model.load_state_dict(state["model"])
         self.mean.load_state_dict(state["mean"])
+        self.probes.load_state_dict(state["probes"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.progress = Progress(**state["progress"])
@@ -129,6 +133,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "mean": self.mean.state_dict(),
+            "probes": self.probes.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "progress": vars(self.progress),
         }
@@ -160,9 +165,13 @@ class Run:
         )
         total = 0.0
         for batch in batches:
-            losses, weight, _ = answers_loss(self.lean, batch.to(self.args.device))
+            batch = batch.to(self.args.device)
+            taps: list[torch.Tensor] = []
+            losses, weight, _ = answers_loss(self.lean, batch, taps)
             loss = losses / weight / len(batches)
-            loss.backward()  # type: ignore[no-untyped-call]
+            read = self.probes(taps, batch) / len(batches)
+            (loss + read).backward()  # type: ignore[no-untyped-call]
+            self.read += float(read.detach())
             total += float(loss.detach())
             self.progress.tokens += batch.ids.numel()
         rates = (self.args.muon_lr, self.args.adam_lr)
@@ -220,10 +229,11 @@ class Run:
                 self.checked(
                     spent < clock.minutes - clock.decay,
                     loss=round(sum(losses) / len(losses), 4),
+                    probes=round(self.read / len(losses), 4),
                     scale=round(scale, 3),
                     per_second=round(speed),
                 )
-                losses = []
+                losses, self.read = [], 0.0
             if (self.folder / "finish").exists() and clock.minutes - spent > decay:
                 (self.folder / "finish").unlink()
                 clock = Clock(spent + decay, decay)

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from examples.demo_world.cases import TASKS, make_cases
+from examples.demo_world.passages import Mix, make_passages
 from examples.demo_world.phrasing import (
     FUNCTION_WORDS,
     LEANING,
@@ -18,7 +19,7 @@ from examples.demo_world.phrasing import (
 from examples.demo_world.questions import OTHERS
 from examples.demo_world.shipped import question_rows, shipped_towns, town_rows
 from examples.demo_world.stages import STAGES, Kind
-from examples.demo_world.tasks import MAKERS, Mix, make_passages
+from examples.demo_world.tasks import MAKERS
 from examples.demo_world.town import KEYS, make_town, split_of, town_names
 from ramify.demo.world import facts_right, load_questions, load_towns
 

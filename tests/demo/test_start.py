@@ -1,15 +1,18 @@
-"""What training starts from: a model that copies before it has read anything."""
+"""What training starts from: a model that copies, tells passages apart and subtracts digits."""
 
 from __future__ import annotations
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 
-from transformers import AutoTokenizer  # noqa: E402
-
+from examples.demo_world.batches import dev_batch  # noqa: E402
+from examples.demo_world.lean import Lean  # noqa: E402
 from examples.demo_world.model import build  # noqa: E402
+from examples.demo_world.probes import Probes  # noqa: E402
+from examples.demo_world.stages import COMPARE, FOUR, Kind  # noqa: E402
+from examples.demo_world.tokenizer import Encoder  # noqa: E402
 from ramify.demo.world import model_path  # noqa: E402
 
 TEXT = (
@@ -17,9 +20,23 @@ TEXT = (
 )
 
 
-def test_a_fresh_model_goes_on_as_the_passage_does() -> None:
-    fast = AutoTokenizer.from_pretrained(model_path())
-    model = build(1, fast)
+@pytest.fixture(scope="module")
+def fast() -> transformers.PreTrainedTokenizerBase:
+    return transformers.AutoTokenizer.from_pretrained(model_path())
+
+
+@pytest.fixture(scope="module")
+def fresh(
+    fast: transformers.PreTrainedTokenizerBase,
+) -> tuple[transformers.LlamaForCausalLM, Probes]:
+    return build(1, fast)
+
+
+def test_a_fresh_model_goes_on_as_the_passage_does(
+    fast: transformers.PreTrainedTokenizerBase,
+    fresh: tuple[transformers.LlamaForCausalLM, Probes],
+) -> None:
+    model = fresh[0]
     model.config._attn_implementation = "eager"
     ids = torch.tensor([fast(TEXT)["input_ids"]])
     out = model(ids, output_attentions=True)
@@ -30,4 +47,43 @@ def test_a_fresh_model_goes_on_as_the_passage_does() -> None:
     assert again >= 3
     foretold = out.logits[0, -again:-1].argmax(-1)
     assert torch.equal(foretold[1:], ids[0, 2 - again :])  # two tokens make it sure
-    assert not torch.equal(build(2, fast).lm_head.weight, model.lm_head.weight)
+    assert not torch.equal(build(2, fast)[0].lm_head.weight, model.lm_head.weight)
+
+
+def test_it_knows_the_passage_of_a_token_and_the_passage_asked_for(
+    fast: transformers.PreTrainedTokenizerBase,
+    fresh: tuple[transformers.LlamaForCausalLM, Probes],
+) -> None:
+    model, probes = fresh
+    batch = dev_batch(Encoder(fast), Kind("ask", FOUR), 4000)
+    taps: list[torch.Tensor] = []
+    with torch.no_grad():
+        Lean(model)(
+            batch.shape, batch.ids, batch.position, batch.prefix_mask, batch.branch_mask, taps
+        )
+    here = batch.label > 0
+    cut = batch.shape.scenes * batch.shape.prefix
+    in_passage = here & (torch.arange(len(here)) < cut)
+    read = torch.nn.functional.linear(taps[1], probes.place[0]).argmax(-1)
+    assert (read == batch.label)[in_passage].float().mean() > 0.9
+    said = here & (batch.ids == fast.convert_tokens_to_ids("\u0120is")) & ~in_passage
+    read = torch.nn.functional.linear(taps[2], probes.asked[0]).argmax(-1)
+    assert (read == batch.label)[said].float().mean() > 0.6  # of three or four
+    assert 0 < probes(taps, batch) < 1
+
+
+def test_it_knows_which_of_two_digits_is_lower(
+    fast: transformers.PreTrainedTokenizerBase,
+    fresh: tuple[transformers.LlamaForCausalLM, Probes],
+) -> None:
+    model, probes = fresh
+    batch = dev_batch(Encoder(fast), Kind("compare", COMPARE), 3000)
+    taps: list[torch.Tensor] = []
+    with torch.no_grad():
+        Lean(model)(
+            batch.shape, batch.ids, batch.position, batch.prefix_mask, batch.branch_mask, taps
+        )
+    where, sign = (batch.target[:, None] == probes.signs).nonzero(as_tuple=True)
+    assert {0, 1, 2} == set(sign.tolist())
+    read = torch.nn.functional.rms_norm(taps[0][where], taps[0].shape[-1:]) @ probes.sign.T
+    assert (read.argmax(-1) == sign).float().mean() > 0.95

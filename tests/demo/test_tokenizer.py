@@ -9,8 +9,9 @@ import pytest
 transformers = pytest.importorskip("transformers")
 
 from examples.demo_world.batches import encode  # noqa: E402
+from examples.demo_world.passages import Piece  # noqa: E402
 from examples.demo_world.stages import STAGES, Kind  # noqa: E402
-from examples.demo_world.tasks import MAKERS, Message, Piece, Scene  # noqa: E402
+from examples.demo_world.tasks import MAKERS, Message, Scene  # noqa: E402
 from examples.demo_world.tokenizer import SPECIAL, Encoder  # noqa: E402
 from ramify.demo.world import load_towns, model_path  # noqa: E402
 
