@@ -84,6 +84,20 @@ STAGES: tuple[Stage, ...] = (
             Kind("ask", EIGHT, 0.1),
             *(replace(kind, weight=0.42 * kind.weight) for kind in REST),
         ),
+        {"four": 0.7, "eight": 0.55},
+    ),
+    # what is not in a passage is learned last: absent facts, outlines, descriptions
+    Stage(
+        "rest",
+        (
+            Kind("ask", LEVEL1, 0.1),
+            Kind("ask", ABSENT, 0.18),
+            Kind("ask", TWO, 0.01),
+            Kind("hop", WHICH, 0.03),
+            Kind("ask", FOUR, 0.08),
+            Kind("ask", EIGHT, 0.06),
+            *(replace(kind, weight=0.54 * kind.weight) for kind in REST),
+        ),
         {},
     ),
 )
