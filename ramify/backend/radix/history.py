@@ -32,7 +32,7 @@ class History:
         self._powers = np.ones(1, np.uint64)
         self.edges = self.visit * np.concatenate(([0.0], 2.0 ** (np.arange(_AGES - 1) / 4)))
         self._again = np.zeros(_AGES)  # anchors that came again, by the time that it took
-        self._again[np.searchsorted(self.edges, 4 * capacity)] = 64.0  # a guess to begin with
+        self._again[np.searchsorted(self.edges, capacity)] = 16.0  # a guess to begin with
 
     def saw(self, salt: str, tokens: IntArray, now: int) -> list[tuple[int, int]]:
         """Note a prompt. Returns the runs of its leading tokens that came before: where each ends,

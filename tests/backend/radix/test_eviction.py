@@ -63,6 +63,23 @@ def test_what_is_used_again_and_again_outlives_what_is_used_once() -> None:
     assert hits["worth"] >= 10 * 64
 
 
+@pytest.mark.parametrize("count", [8, 14, 30])
+def test_a_circle_that_does_not_fit_is_kept_in_part(count: int) -> None:
+    """Prompts come in turns. Of more than fit, least recent use evicts each before its turn."""
+    hits = {}
+    for name in ("recent", "worth"):
+        cache = Cache(640, order=ORDERS[name](640))
+        hits[name] = 0
+        for turn in range(400):
+            begin = 1_000 * (turn % count)
+            hits[name] += send(cache, np.arange(begin, begin + 64))
+    if count * 64 <= 640:
+        assert hits["worth"] == hits["recent"] == (400 - count) * 64
+    else:
+        assert hits["recent"] == 0
+        assert hits["worth"] >= 400 * 64 * 640 / (64 * count) / 3  # a third of what can be kept
+
+
 class SlowWorth(WorthOrder):
     """The naive twin: looks at every leaf."""
 
@@ -74,10 +91,10 @@ class SlowWorth(WorthOrder):
             for last_use, number, node in leaves:
                 if node.queued == number and evictable(node):
                     age = sum(edge <= now - last_use for edge in self._edges) - 1
-                    found.append((self._worth[kind][age], kind, last_use, number, node))
+                    found.append((self._worth[kind][age], kind, -age, last_use, number, node))
         if not found:
             return None
-        node = min(found, key=lambda each: each[:4])[-1]
+        node = min(found, key=lambda each: each[:5])[-1]
         node.queued = 0
         return node
 
