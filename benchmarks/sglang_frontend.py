@@ -10,9 +10,9 @@ hits are the server's own counts. Each frontend with as many rows at once as it 
                       else (`the calls alone`): what the server's own time allows
 
 Where the cache holds everything, both send the same work, the server finds the same in its cache,
-and its arithmetic decides: nothing is to be won here, and `sglang_pressed` has the cases where
-something is. On two cores the engine's worker is the bottleneck: of a run of the skeletons it uses
-2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it.
+and its arithmetic decides: nothing is to be won here, and `sglang_shared` and `sglang_pressed` have
+the cases where something is. On two cores the engine's worker is the bottleneck: of a run of the
+skeletons it uses 2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it.
 
 The committed result is of the setting before this one: there `rag` had 64 rows and a cache of 384
 blocks.
