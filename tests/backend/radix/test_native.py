@@ -170,6 +170,22 @@ def test_any_branches_on_any_number_of_threads(
         assert (found - truth).norm() < 1.3 * (other - truth).norm()
 
 
+@pytest.mark.parametrize("by", [40, 400])
+def test_scores_may_grow_far_beyond_those_of_the_first_keys(by: int) -> None:
+    """Weights are relative to scores seen early; where that would overflow they are made again."""
+    need_compiler()
+    step = branches_of([PREFIX, PREFIX, PREFIX, 640, PREFIX], [1, 1, 40, 3, 1], False)
+    found = []
+    for native, dtype in ((False, torch.float32), (False, torch.bfloat16), (True, torch.bfloat16)):
+        model = prepared.__wrapped__(native, dtype)
+        with torch.inference_mode():
+            keys, _ = model.pool.layer(0, (2, 64), (2, 64), dtype)
+            keys[torch.from_numpy(steps()[1].spans[0].slots[300:])] *= by
+        found.append(model.forward(step).float())
+    truth, twin, mine = found
+    assert (mine - truth).norm() < 1.3 * (twin - truth).norm()
+
+
 def test_a_step_that_wants_no_logits_still_writes_all_kv() -> None:
     need_compiler()
     body = NativeBody(model_of(32, 2, 1, None, torch.float32), context=1024)
