@@ -120,23 +120,26 @@ def test_the_command_line_goes_on_after_its_driver_was_killed(tmp_path: Path) ->
     import pyarrow.parquet as parquet
     from pyarrow import Table
 
-    script = tmp_path / "prog.py"
+    script, again = tmp_path / "prog.py", tmp_path / "again"
     script.write_text(
         textwrap.dedent(
-            """
+            f"""
             import time
+            from pathlib import Path
             import ramify as rf
 
-            def slow(text):
-                time.sleep(0.02)
+            def held(page, text):
+                # rows of most pages wait until the driver has been killed
+                while page not in "012" and not Path({str(again)!r}).exists():
+                    time.sleep(0.02)
                 return text
 
             @rf.program
             def slowly(s, page: str, question: str):
-                s += rf.system(f"Page {page}")
+                s += rf.system(f"Page {{page}}")
                 s += rf.user(question)
                 s += rf.assistant(rf.gen("a", max_tokens=4))
-                return rf.call(slow, s["a"])
+                return rf.call(held, page, s["a"])
             """
         )
     )
@@ -156,6 +159,7 @@ def test_the_command_line_goes_on_after_its_driver_was_killed(tmp_path: Path) ->
     driver.wait()
     finished = lines.read_text().count("\n")
     assert 60 < finished < 400
+    again.touch()
     subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=240)
     assert set(ids_of(lines).values()) == {1} and len(ids_of(lines)) == 400
     assert sorted(row["id"] for row in parquet.read_table(out).to_pylist()) == sorted(

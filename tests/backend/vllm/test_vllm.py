@@ -192,7 +192,7 @@ def test_llama_in_this_process(model: Make) -> None:
         # the mirror, fed by the engine's events, knows what the engine knows
         mirror = backend.events.mirror
         names = mirror.names(found.prompts[5])
-        for _ in range(200):
+        for _ in range(1200):
             if mirror.known(names) == len(names):
                 break
             run_sync(asyncio.sleep(0.05))
