@@ -141,7 +141,9 @@ class _Batch:
         had = self._lines()
         begun = time.perf_counter()
         with tempfile.TemporaryFile() as errors:
-            self.driver = subprocess.Popen([*command, *self.flags], env=environment, stderr=errors)
+            self.driver = subprocess.Popen(
+                [*command, *self.flags], env=environment, stdout=errors, stderr=errors
+            )
             killed = False
             first = 0.0
             while self.driver.poll() is None:
