@@ -115,8 +115,9 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
 
 
 class Heads(NamedTuple):
-    """A layer's matrices by head: query [4, head, width], key and value [2, head, width], out
-    [width, 4, head]. Query heads 0 and 1 read key and value 0, heads 2 and 3 read 1."""
+    """A layer's matrices by head: query [6, head, width], key and value [3, head, width], out
+    [width, 6, head]. Query heads 0 and 1 read key and value 0, heads 2 and 3 read 1; the others
+    are free."""
 
     query: torch.Tensor
     key: torch.Tensor
@@ -157,7 +158,8 @@ def subtract(heads: Heads, space: Space, frequency: torch.Tensor, far: tuple[int
 
 
 def copy(heads: Heads, space: Space, frequency: torch.Tensor, prefer: bool) -> None:
-    """Heads 0 and 1 go on as the prompt did behind the last token, or behind the last two."""
+    """Heads 0 and 1 go on as the prompt did behind the last token, or behind the last two; head 4
+    looks for equal tokens (mimetic initialization, Trockman and Kolter 2023)."""
     slow = (frequency < SLOW).repeat(2).nonzero()[:, 0]
     follows, second, same = (
         torch.linalg.qr(torch.randn(size, len(slow)))[0].T
@@ -168,6 +170,9 @@ def copy(heads: Heads, space: Space, frequency: torch.Tensor, prefer: bool) -> N
     heads.query[0, slow] += follows @ space.own.T
     heads.query[1, slow] += follows @ space.own.T + second @ space.last[:, -second.shape[1] :].T
     heads.out[:, :2] = 0.3 * space.own[:, None]
+    equal = MATCH * torch.linalg.qr(torch.randn(follows.shape[1], len(slow)))[0].T
+    heads.key[2, slow] += equal @ space.own.T
+    heads.query[4, slow] += equal @ space.own.T
     if prefer:
         same = SAME * same[:, :DIGITS]
         heads.key[0, slow] += same @ space.place.T
@@ -195,4 +200,4 @@ def find_passage(heads: Heads, space: Space, frequency: torch.Tensor) -> None:
     rest = space.before.shape[1]
     heads.query[3, slow] += this @ space.last.T + that[:, -rest:] @ space.before.T
     heads.value[1, :DIGITS] = space.place.T
-    heads.out[:, 2:] = 1.0 * _pad(space.asked, size)[:, None]
+    heads.out[:, 2:4] = _pad(space.asked, size)[:, None]

@@ -69,7 +69,7 @@ def test_it_knows_the_passage_of_a_token_and_the_passage_asked_for(
     said = here & (batch.ids == fast.convert_tokens_to_ids("\u0120is")) & ~in_passage
     read = torch.nn.functional.linear(taps[2], probes.asked[0]).argmax(-1)
     assert (read == batch.label)[said].float().mean() > 0.6  # of three or four
-    assert 0 < probes(taps, batch) < 1
+    assert 0 < probes(taps, batch) < 1.5  # by chance: 1.8
 
 
 def test_it_knows_which_of_two_digits_is_lower(
