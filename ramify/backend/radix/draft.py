@@ -62,15 +62,18 @@ class Drafter:
         if self.policy.rests(count):
             return
         rest: dict[Answer, int] = {}
-        for answer in answers:
-            sequence = answer.sequence
+        lookers = self.policy.lookers(count) if count else ()
+        for at, answer in enumerate(answers):
+            sequence, constrained = answer.sequence, answer.row.matcher is not None
             sequence.drafted = 0
+            if not (constrained or at in lookers or self._proposer is not None):
+                continue
             room = min(answer.left - 1, self.policy.most)
             if room < 1:
                 continue
             record = self._record(sequence)
             draft = None
-            if answer.row.matcher is not None or self.policy.looks(record):
+            if constrained or (at in lookers and self.policy.looks(record)):
                 draft = self._lookup(answer, record, room, count, rows)
                 self.policy.looked(record, draft is not None)
             if draft is not None:

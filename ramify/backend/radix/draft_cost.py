@@ -18,6 +18,8 @@ _PROBE = 24  # after so many steps without a draft one of two tokens is tried, t
 _RARELY = 16 * _PROBE  # as many, up to this: what never pays is tried more and more rarely
 _PATIENT = 8  # lookups in a row that found nothing, after which the next step is skipped, then two
 _SKIPPED = 8  # steps, and so on, up to this
+_FRUITLESS = 192  # lookups in a row, of all answers, that found nothing: then only scouts look,
+_SCOUT, _SELDOM = 8, 32  # one answer after so many steps, then after twice as many, up to this
 _CERTAIN = 0.95  # no draft is more likely than that for long
 _SHARE = 0.04  # of a step's time that a row more costs, before anything was measured
 _OUTLIER = 5.0  # steps that took so many times what was expected are not believed
@@ -101,6 +103,10 @@ class DraftPolicy:
         self.cost = StepCost()
         self._all: dict[int, Acceptance] = {}
         self._rested = 0  # steps in a row
+        self._fruitless = 0  # lookups in a row from which no draft came
+        self._scout = _SCOUT  # steps until one answer is looked at, where none else is
+        self._until = 0  # of them: still to come
+        self._turn = 0  # whose turn it is
 
     def rests(self, answers: int) -> bool:
         """Whether a draft of the best kind, as it was accepted so far, does not pay in a step of
@@ -115,9 +121,22 @@ class DraftPolicy:
         found = (kind.chance(_FIRST, _PRIOR) for kind in self._all.values())
         return min(_CERTAIN, max(found, default=_CERTAIN))
 
+    def lookers(self, answers: int) -> range:
+        """Who of so many answers looks for drafts in this step: all, while any finds some. Text
+        that nobody can guess is not even read, but that of one answer now and then."""
+        if self._fruitless < _FRUITLESS:
+            return range(answers)
+        self._until -= 1
+        if self._until > 0:
+            return range(0)
+        self._scout = min(_SELDOM, 2 * self._scout)
+        self._until = self._scout
+        self._turn = (self._turn + 1) % answers
+        return range(self._turn, self._turn + 1)
+
     def looks(self, record: Record) -> bool:
         """Whether to look for a draft now: where none was found for long, not at each step."""
-        if record.skip:
+        if record.skip and self._fruitless < _FRUITLESS:
             record.skip -= 1
             return False
         return True
@@ -125,10 +144,12 @@ class DraftPolicy:
     def looked(self, record: Record, found: bool) -> None:
         """A draft was looked for, and found or not."""
         if found:
-            record.misses = 0
+            record.misses = self._fruitless = 0
+            self._scout, self._until = _SCOUT, 0
         elif self.fixed is None:
             record.misses += 1
             record.skip = min(_SKIPPED, record.misses // _PATIENT)
+            self._fruitless += 1
 
     def width(self, record: Record, kind: int, *, answers: int, rows: int) -> int:
         """Tokens worth drafting for an answer, from a source of a kind, in a step of so many
