@@ -14,9 +14,6 @@ and its arithmetic decides: nothing is to be won here, and `sglang_shared` and `
 the cases where something is. On two cores the engine's worker is the bottleneck: of a run of the
 skeletons it uses 2.5 CPU seconds, its server 0.9 and either frontend 0.5 to 0.6, beside it.
 
-The committed result is of the setting before this one: there `rag` had 64 rows and a cache of 384
-blocks.
-
 Needs vLLM's environment and SGLang's (`make bench-peers`; RAMIFY_VLLM_PYTHON and
 RAMIFY_SGLANG_PYTHON name other interpreters). A random model of 4 x 256 in float32.
 """

@@ -119,6 +119,14 @@ def test_calls_of_rows_under_way_are_more_urgent_than_first_calls() -> None:
     assert max(first) < min(later)
 
 
+def test_rows_go_on_side_by_side_where_all_fit() -> None:
+    backend = Small(1_000_000)
+    read.run_batch(rows(), backend=backend, concurrency=48)
+    first = [call.priority for call in backend.calls if "and more" not in call.text]
+    later = [call.priority for call in backend.calls if "and more" in call.text]
+    assert min(first) > max(later) > 0  # the critical path: more waits behind a first call
+
+
 def test_rows_that_fail_give_their_room_back() -> None:
     @rf.program
     def p(s: rf.State, i: int) -> Any:

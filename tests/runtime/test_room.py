@@ -95,3 +95,5 @@ def test_rows_that_have_begun_go_first_and_older_ones_before_younger() -> None:
     assert turns.priority(1, 1.0, begun=True) == old  # the oldest now
     with pytest.raises(IndexError):
         Turns(1).close(0)
+    roomy = Turns(3, tight=lambda: False)
+    assert roomy.priority(0, 2.0, begun=False) == roomy.priority(1, 2.0, begun=True) == 2.0

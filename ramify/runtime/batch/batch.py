@@ -67,8 +67,10 @@ class Batch:
         self.done = done
         self.shared = SharedWork() if policy.optimize else None
         self._slots = asyncio.Semaphore(options.concurrency)
-        self._turns = Turns(options.concurrency) if policy.optimize else None
-        self._needs = Needs(backends if policy.optimize else {})
+        self._needs = needs = Needs(backends if policy.optimize else {})
+        self._turns = (
+            Turns(options.concurrency, lambda: needs.tight) if policy.optimize else None
+        )
         self._numbers = count()
 
     async def run(self, tasks: Iterable[Task]) -> None:

@@ -57,6 +57,12 @@ class Needs:
                 return False
         return True
 
+    @property
+    def tight(self) -> bool:
+        """Whether memory decides how many rows are open: a row had to wait, or nobody knows how
+        much a cache holds."""
+        return not self.rooms or any(room.was_full for room in self.rooms.values())
+
     async def enter(self, number: int, need: Mapping[str, Need]) -> None:
         """Wait until a row fits everywhere."""
         for model, one in need.items():

@@ -40,6 +40,7 @@ class Room:
         self._open: list[_Open] = []
         self._behind = 0  # tokens that the last row let in shares with the last one still open
         self._changed = asyncio.Event()
+        self.was_full = False  # whether a row had to wait
 
     def fits(self, need: Need) -> bool:
         """Whether a row fits that follows the last one let in."""
@@ -48,6 +49,7 @@ class Room:
     async def enter(self, number: int, need: Need) -> None:
         """Wait until the row fits; numbers ascend. One row waits at a time."""
         while not self.fits(need):
+            self.was_full = True
             self._changed.clear()
             await self._changed.wait()
         row = _Open(number, need.mean, self._shared(need))
