@@ -68,9 +68,7 @@ class Batch:
         self.shared = SharedWork() if policy.optimize else None
         self._slots = asyncio.Semaphore(options.concurrency)
         self._needs = needs = Needs(backends if policy.optimize else {})
-        self._turns = (
-            Turns(options.concurrency, lambda: needs.tight) if policy.optimize else None
-        )
+        self._turns = Turns(options.concurrency, lambda: needs.tight) if policy.optimize else None
         self._numbers = count()
 
     async def run(self, tasks: Iterable[Task]) -> None:
