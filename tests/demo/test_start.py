@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from examples.demo_world.batches import dev_batch  # noqa: E402
+from examples.demo_world.batches import Batch, dev_batch  # noqa: E402
 from examples.demo_world.lean import Lean  # noqa: E402
 from examples.demo_world.model import build  # noqa: E402
 from examples.demo_world.probes import Probes  # noqa: E402
@@ -30,6 +30,15 @@ def fresh(
     fast: transformers.PreTrainedTokenizerBase,
 ) -> tuple[transformers.LlamaForCausalLM, Probes]:
     return build(1, fast)
+
+
+def streams(model: transformers.LlamaForCausalLM, batch: Batch) -> list[torch.Tensor]:
+    """The stream behind each layer."""
+    taps: list[torch.Tensor] = []
+    masks = (batch.prefix_mask, batch.branch_mask)
+    with torch.no_grad():
+        Lean(model)(batch.shape, batch.ids, batch.position, *masks, taps)
+    return taps
 
 
 def test_a_fresh_model_goes_on_as_the_passage_does(
@@ -56,11 +65,7 @@ def test_it_knows_the_passage_of_a_token_and_the_passage_asked_for(
 ) -> None:
     model, probes = fresh
     batch = dev_batch(Encoder(fast), Kind("ask", FOUR), 4000)
-    taps: list[torch.Tensor] = []
-    with torch.no_grad():
-        Lean(model)(
-            batch.shape, batch.ids, batch.position, batch.prefix_mask, batch.branch_mask, taps
-        )
+    taps = streams(model, batch)
     here = batch.label > 0
     cut = batch.shape.scenes * batch.shape.prefix
     in_passage = here & (torch.arange(len(here)) < cut)
@@ -78,11 +83,7 @@ def test_it_knows_which_of_two_digits_is_lower(
 ) -> None:
     model, probes = fresh
     batch = dev_batch(Encoder(fast), Kind("compare", COMPARE), 3000)
-    taps: list[torch.Tensor] = []
-    with torch.no_grad():
-        Lean(model)(
-            batch.shape, batch.ids, batch.position, batch.prefix_mask, batch.branch_mask, taps
-        )
+    taps = streams(model, batch)
     where, sign = (batch.target[:, None] == probes.signs).nonzero(as_tuple=True)
     assert {0, 1, 2} == set(sign.tolist())
     read = torch.nn.functional.rms_norm(taps[0][where], taps[0].shape[-1:]) @ probes.sign.T

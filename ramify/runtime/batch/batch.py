@@ -2,9 +2,10 @@
 
 Rows are traced a window ahead, ordered so that rows with equal prompt beginnings run next to each
 other, and let go `concurrency` at a time, and no more than the prefix caches hold (see `Room`) of
-backends that say how large these are. Rows that have begun go before those that have not. Equal
-deterministic work of rows under way is done once. Without optimization (`Policy(optimize=False)`)
-rows go as they come, `concurrency` at a time.
+backends that say how large these are. Where a row had to wait for room, or no backend says, rows
+that have begun go before those that have not. Equal deterministic work of rows under way is done
+once. Without optimization (`Policy(optimize=False)`) rows go as they come, `concurrency` at
+a time.
 """
 
 from __future__ import annotations

@@ -195,13 +195,13 @@ async def test_leaving_a_stream_frees_what_it_held(backend: RadixBackend) -> Non
     scoring = asyncio.create_task(
         backend.score(ScoreRequest(prompt=TokenPrompt(PROMPT), continuations=((9,) * 300,) * 9))
     )
-    await asyncio.sleep(0.05)
+    while (now := await backend.snapshot()).running + now.waiting < 6:
+        await asyncio.sleep(0)
     for task in (*waiting, scoring):
         task.cancel()
     await asyncio.gather(*waiting, scoring, return_exceptions=True)
     now = await backend.snapshot()
-    assert now.running == now.waiting == 0
-    assert 1 <= now.cancelled <= 7  # on a busy machine some are done before
+    assert now.running == now.waiting == 0 and now.cancelled == 7
     assert await all_free(backend)
     assert (await collect(backend.generate(ask()))).ids == greedy("llama", PROMPT, 8)
 
