@@ -128,10 +128,10 @@ $(READY): pyproject.toml $(VENV)/.torch
 	@$(PYTHON) -m venv .venv-llama
 	@.venv-llama/bin/pip install --quiet --disable-pip-version-check "$(TORCH)"
 	@.venv-llama/bin/pip install --quiet --disable-pip-version-check -e ".[engine]" gguf==0.19.0 \
-		hypothesis pytest pytest-asyncio==1.5.0 pytest-timeout
+		hypothesis psutil pytest pytest-asyncio==1.5.0 pytest-timeout
 	@.venv-llama/bin/pip install --quiet --disable-pip-version-check "llama-cpp-python[server]==0.3.36"
-	@.venv-llama/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: \
-		--dest .venv-llama llama-cpp-python==0.3.36
+	@.venv-llama/bin/pip download --quiet --disable-pip-version-check --no-deps \
+		--no-binary llama-cpp-python --dest .venv-llama llama-cpp-python==0.3.36
 	@tar -xzf .venv-llama/llama_cpp_python-0.3.36.tar.gz -C .venv-llama
 	@cmake -S .venv-llama/llama_cpp_python-0.3.36/vendor/llama.cpp -B .venv-llama/build \
 		-DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF \

@@ -57,8 +57,8 @@ def run(options: Options) -> Report:
         blocks = CACHE // block
         with vllm_server(
             python, folder, max_model_len=2048, block_size=block, num_gpu_blocks_override=blocks
-        ) as url:
-            backend = Recorded.open(f"{folder}@{url}", connections=96)
+        ) as server:
+            backend = Recorded.open(f"{folder}@{server.url}", connections=96)
             assert isinstance(backend, Recorded)
             rate = run_sync(_rate(backend))
             for case in ROOMY[0].cases:

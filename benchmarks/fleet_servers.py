@@ -25,7 +25,8 @@ import ramify as rf
 from benchmarks.fleet import InTurns, look_up
 from benchmarks.harness import Options, Report
 from benchmarks.harness.models import random_llama
-from benchmarks.peers.serving import Server, started_server
+from benchmarks.harness.server import Server
+from benchmarks.peers.serving import vllm_server
 from benchmarks.serving import SHAPE, interpreter
 from ramify.backend.fleet import Fleet, Router
 from ramify.runtime import run_sync
@@ -43,7 +44,7 @@ def run(options: Options) -> Report:
     rows = [{"page": f"{(i * 7919) % PAGES}", "question": f"question {i}"} for i in range(count)]
     with ExitStack() as stack:
         large, *pair = (
-            stack.enter_context(started_server(python, folder, num_gpu_blocks_override=blocks))
+            stack.enter_context(vllm_server(python, folder, num_gpu_blocks_override=blocks))
             for blocks in (2 * BLOCKS, BLOCKS, BLOCKS)
         )
         single = _look_up(_fleet(folder, [large]), rows, "single")

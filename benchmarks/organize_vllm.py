@@ -27,8 +27,8 @@ def run(options: Options) -> Report:
     python = interpreter()
     folder = english_model(QUICK if options.quick else SMOL)
     answer = VICUNA[0]
-    with vllm_server(python, folder, dtype="bfloat16") as url:
-        programs = Programs(OpenAIBackend.open(f"{folder}@{url}", connections=16))
+    with vllm_server(python, folder, dtype="bfloat16") as server:
+        programs = Programs(OpenAIBackend.open(f"{folder}@{server.url}", connections=16))
         contenders = [
             programs.contender(program, answer, QUESTION) for program in (sequential, skeleton)
         ]

@@ -40,8 +40,8 @@ import psutil
 
 from benchmarks.harness import MissingDataError, Options, Report
 from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.harness.server import adopt_orphans
 from benchmarks.peers.ray_rows import LOG
-from benchmarks.peers.serving import adopt_orphans
 
 ROOT = Path(__file__).parents[1]
 PAGES = 100

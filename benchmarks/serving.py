@@ -1,10 +1,13 @@
 """What Ramify costs in front of vLLM, in one process and over HTTP; siblings that arrive together.
 
 Needs vLLM's environment (`make test-vllm` makes it; RAMIFY_VLLM_PYTHON names another interpreter).
-Rows of one call each, greedy, the same token ids for all contenders, prefix caches warm:
+Rows of one call each, greedy, the same token ids for all contenders, prefix caches warm. Ratios are
+medians over pairs of runs (see `benchmarks.harness.pairs`):
 
     in_process   run_batch on `vllm:`  against  LLM.generate over all prompts at once
     http         run_batch on `openai:`  against  a bare asyncio client with as many connections
+    PART_low     the least that the true median is, at 95 %, and `equals` of the row beside it what
+    PART_high    neighbouring runs of one contender give: a ratio within its range is none
     siblings     computed prompt tokens of 16 siblings: 1.1 of one plus the suffixes, over measured
 """
 
@@ -12,14 +15,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks.harness import Contender, MissingDataError, Options, Report, interleave
+from benchmarks.harness import Contender, MissingDataError, Options, Report, Timing
 from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.harness.pairs import Pairs, in_pairs
 from benchmarks.peers.apart import Apart
 from benchmarks.peers.serving import SETTINGS, TOKENS, answer, raw_client, vllm_server
 from ramify.backend import Request, TokenPrompt, collect
@@ -32,6 +34,7 @@ AT_ONCE = 64
 SHAPE = LlamaShape(
     layers=4, hidden=256, heads=8, kv_heads=4, intermediate=704, dtype="float32", context=2048
 )
+Rows = list[dict[str, str]]
 
 
 def interpreter() -> Path:
@@ -43,53 +46,63 @@ def interpreter() -> Path:
 
 
 def run(options: Options) -> Report:
-    python = interpreter()
-    folder = random_llama(SHAPE)
-    count, repeats = (200, 5) if options.quick else (500, 5)
-    repeats = options.repeats or repeats
+    """Measure. Raises MissingDataError where vLLM is not installed."""
+    python, folder = interpreter(), random_llama(SHAPE)
+    count, rounds = (200, 8) if options.quick else (500, 30)
+    rounds = options.repeats or rounds
     rows = [{"question": f"what did ship {i} bring in the year {i * 7}"} for i in range(count)]
-    found: list[dict[str, Any]] = []
-    ratios: dict[str, float] = {}
-    with vllm_server(python, folder) as url:
-        backend = OpenAIBackend.open(f"{folder}@{url}", connections=AT_ONCE)
+    with vllm_server(python, folder) as server:
+        backend = OpenAIBackend.open(f"{folder}@{server.url}", connections=AT_ONCE)
         assert backend.capabilities.token_prompts, backend.why_text
         prompts = [list(_rendered(backend, row)) for row in rows]
-
-        def through_us() -> int:
-            results = answer.run_batch(rows, backend=backend, concurrency=AT_ONCE)
-            assert not results.failed, results.failed
-            return results.usage.output_tokens
-
-        timings = interleave(
-            [
-                Contender("asyncio client", lambda: raw_client(url, str(folder), prompts, AT_ONCE)),
-                Contender("ramify", through_us),
-            ],
-            repeats,
-        )
-        for name, timing in timings.items():
-            found.append(_row("http", name, count, list(timing.seconds), timing.result))
-            print(found[-1], file=sys.stderr)
-        ratios["http"] = timings["asyncio client"].median / timings["ramify"].median
-        found.append(run_sync(_siblings(backend)))
-        ratios["siblings"] = 1.1 * found[-1]["least"] / found[-1]["computed"]
+        http = _http(backend, server.url, rows, prompts, rounds)
+        siblings = run_sync(_siblings(backend))
         run_sync(backend.close())
+    inside = _in_process(python, folder, rows, prompts, rounds)
+    found: list[dict[str, Any]] = []
+    ratios: dict[str, float] = {}
+    for part, pairs in {"http": http, "in_process": inside}.items():
+        names = ("asyncio client" if part == "http" else "LLM.generate", "ramify")
+        for name, timing in zip(names, (pairs.theirs, pairs.ours), strict=True):
+            found.append(_row(part, name, count, timing) | {"equals": str(pairs.equals)})
+        ratio = pairs.ratio
+        ratios |= {part: ratio.value, f"{part}_low": ratio.low, f"{part}_high": ratio.high}
+    ratios["siblings"] = 1.1 * siblings["least"] / siblings["computed"]
+    return Report("serving", [*found, siblings], ratios)
+
+
+def _http(
+    backend: OpenAIBackend, url: str, rows: Rows, prompts: list[list[int]], rounds: int
+) -> Pairs:
+    """A bare client, and us, in front of one server."""
+
+    def through_us() -> int:
+        results = answer.run_batch(rows, backend=backend, concurrency=AT_ONCE)
+        assert not results.failed, results.failed
+        return results.usage.output_tokens
+
+    model = backend.server.model
+    bare = Contender("theirs", lambda: raw_client(url, model, prompts, AT_ONCE))
+    return in_pairs(bare, Contender("ours", through_us), rounds)
+
+
+def _in_process(
+    python: Path, folder: Path, rows: Rows, prompts: list[list[int]], rounds: int
+) -> Pairs:
+    """vLLM's own class, and us, each in a process that holds an engine."""
     apart = partial(
         Apart, python, "vllm_batch", SETTINGS, tokens=TOKENS, folder=str(folder)
     )  # fmt: skip
     with apart(kind="straight", prompts=prompts) as straight, apart(kind="ours", rows=rows) as ours:
-        seconds: dict[str, list[float]] = {"LLM.generate": [], "ramify": []}
-        tokens = {}
-        for turn in range(repeats + 1):  # the first one warms
-            pair = [("LLM.generate", straight), ("ramify", ours)]
-            for name, apart in pair if turn % 2 else reversed(pair):
-                once = apart.ask()
-                seconds[name].append(once["seconds"])
-                tokens[name] = once["tokens"]
-    for name, took in seconds.items():
-        found.append(_row("in_process", name, count, took[1:], tokens[name]))
-    ratios["in_process"] = median(seconds["LLM.generate"][1:]) / median(seconds["ramify"][1:])
-    return Report("serving", found, ratios)
+        contenders = [
+            Contender(
+                name,
+                run=lambda peer=peer: peer.ask(do="run")["tokens"],  # type: ignore[misc]
+                prepare=lambda peer=peer: peer.ask(do="prepare"),  # type: ignore[misc]
+            )
+            for name, peer in (("theirs", straight), ("ours", ours))
+        ]
+        return in_pairs(*contenders, rounds)
 
 
 def _rendered(backend: OpenAIBackend, row: dict[str, str]) -> tuple[int, ...]:
@@ -100,16 +113,15 @@ def _rendered(backend: OpenAIBackend, row: dict[str, str]) -> tuple[int, ...]:
     return rendering.render(node.prompt).ids  # type: ignore[attr-defined]
 
 
-def _row(part: str, name: str, rows: int, seconds: list[float], tokens: int) -> dict[str, Any]:
-    took = median(seconds)
+def _row(part: str, name: str, rows: int, timing: Timing) -> dict[str, Any]:
     return {
         "part": part,
         "contender": name,
         "rows": rows,
-        "seconds": took,
-        "spread": max(seconds) / min(seconds),
-        "tokens": tokens,
-        "tokens/s": tokens / took,
+        "seconds": timing.median,
+        "spread": timing.spread,
+        "tokens": timing.result,
+        "tokens/s": timing.result / timing.median,
     }
 
 

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 
 import ramify as rf
+from benchmarks.harness.server import Server, free_port, running
 
 ENGINE: dict[str, Any] = {
     "dtype": "float32",
@@ -38,7 +29,6 @@ SETTINGS = {
     "OMP_NUM_THREADS": "1",
 }
 TOKENS = 16
-_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @rf.program
@@ -50,80 +40,20 @@ def answer(s: rf.State, question: str) -> Any:
     return s["answer"]
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A server of ours."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-
-    def kill(self) -> None:
-        """SIGKILL it with all that runs below it: the machine is gone."""
-        for pid in (*_below(self.process.pid), self.process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
 @contextmanager
-def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[str]:
-    """The address of a running server; `engine` are options beside or in place of ENGINE."""
-    with started_server(python, folder, **engine) as server:
-        yield server.url
-
-
-@contextmanager
-def started_server(python: Path, folder: Path, **engine: Any) -> Iterator[Server]:
-    """The same with its process."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def vllm_server(python: Path, folder: Path, **engine: Any) -> Iterator[Server]:
+    """A running server, its `url` the one of the API; `engine` are options beside or in place of
+    ENGINE. Raises what `running` raises."""
+    port = free_port()
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
     command += ["--port", str(port), "--enable-prompt-tokens-details", "--scheduling-policy"]
     command += ["priority", "--disable-uvicorn-access-log"]
     for name, value in (ENGINE | engine).items():
         flag = f"--{name.replace('_', '-')}"
         command += [flag] if value is True else [flag, str(value)]
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(
-            command, env=os.environ | SETTINGS, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            adopt_orphans()
-            while server.poll() is None:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.2)
-            if server.poll() is not None:
-                log.seek(0)
-                raise RuntimeError(log.read().decode()[-2000:])
-            yield Server(f"http://127.0.0.1:{port}/v1", server)
-        finally:
-            below = _below(server.pid)
-            server.send_signal(signal.SIGINT)
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            for pid in below:
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
-
-
-def adopt_orphans() -> None:
-    """Let what a child leaves behind become ours when it ends: a server does not wait for its
-    engine, whose seconds would be taken for other people's (see `Watch`)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _below(pid: int) -> list[int]:
-    """The processes below a process."""
-    try:
-        return [one.pid for one in psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/v1", f"{address}/health", SETTINGS) as server:
+        yield server
 
 
 def raw_client(url: str, model: str, prompts: list[list[int]], at_once: int) -> int:

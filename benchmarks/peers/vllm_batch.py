@@ -1,7 +1,7 @@
 """A batch of one-call rows straight through vLLM, and the same through us, in vLLM's own process.
 
 Runs under the interpreter of vLLM's environment: `python -m benchmarks.peers.vllm_batch`, the task
-as JSON on the first line of standard input; each further line, empty JSON, asks for one run.
+as JSON on the first line of standard input; each further line says what to do: prepare, or run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,12 +56,13 @@ def main(lines: Iterator[str]) -> None:
     kind = task.pop("kind")
     with straight(**task) if kind == "straight" else ours(**task) as run:
         print("RESULT " + json.dumps({"ready": True}), flush=True)
-        for _ in lines:
-            gc.collect()
-            begun = time.perf_counter()
-            tokens = run()
-            seconds = time.perf_counter() - begun
-            print("RESULT " + json.dumps({"seconds": seconds, "tokens": tokens}), flush=True)
+        for line in lines:
+            found: dict[str, Any] = {}
+            if json.loads(line)["do"] == "prepare":
+                gc.collect()
+            else:
+                found["tokens"] = run()
+            print("RESULT " + json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,8 @@ def _parsed(node: Generate, text: str, finish: Finish | None) -> Any:
         return node.parse(text)
     except ValueError as cause:
         cut = f"It was cut at max_tokens={node.sampling.max_tokens}; allow more."
-        hint = cut if finish == "length" else "The schema has a rule that JSON cannot express."
+        rule = "The schema has a rule that JSON cannot express, or the server does not enforce it."
+        hint = cut if finish == "length" else rule
         problem = str(cause).split("\n")[0]
         raise ConstraintError(
             f"the answer {text[:60]!r} does not fit its schema: {problem}.", hint=hint

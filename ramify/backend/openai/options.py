@@ -16,6 +16,11 @@ from ramify.errors import BackendError
 
 Wire = Literal["auto", "tokens", "text", "chat"]
 HOSTED = "https://api.openai.com/v1"
+# "localhost:8000" and its like: meant as an address, and no name of a model
+_BARE = re.compile(
+    r"(?:^|@)(\w+://.*|(?:localhost|\d+(?:\.\d+){3})(?:[:/].*)?|[\w-]+[.:][^@]*/v1/?)$"
+    r"|@([\w.-]+:\d+(?:/.*)?)$"
+)
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -125,6 +130,11 @@ class OpenAIOptions:
         if place is not None:
             found["url"] = place[1]
             path = path[: place.start()]
+        elif (bare := _BARE.search(path)) is not None:
+            raise BackendError(
+                f"{(bare[1] or bare[2])!r} is not the address of a server.",
+                hint='It begins with http:// or https://: "openai:MODEL@http://HOST:PORT/v1".',
+            )
         if path:
             found["model"] = path
         kinds = {item.name: str(item.type) for item in fields(cls)}

@@ -193,7 +193,10 @@ class Probe:
         try:
             answer = self._http.get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise transport_error(error, url, "answer") from error
+            failed = transport_error(error, url, "answer")
+            if not self._options.url and self._options.base == HOSTED_AT:
+                failed.hint = 'No server was named; one of your own: "openai:MODEL@http://HOST/v1".'
+            raise failed from error
         if answer.status_code == 404 and self._is_api(self._options.base + "/v1"):
             raise ServerRefusedError(
                 f"{url} does not exist on the server.",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backend.server_process import free_port, running
+from benchmarks.harness.server import free_port, running
 
 pytest.importorskip("gguf", reason="gguf is not installed here: make test-llama")
 PROGRAM = os.environ.get("LLAMA_SERVER", "")
@@ -26,7 +26,7 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served() -> Iterator[Served]:
     if not PROGRAM:
         pytest.skip("LLAMA_SERVER names no llama-server: make test-llama")
     from benchmarks.harness.models import LlamaShape, random_llama
@@ -50,7 +50,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     # exact: neither the cache nor attention in half precision
     command += ["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]
     command += ["--pooling", "mean"]
-    log = tmp_path_factory.mktemp("llama") / "server.log"
     address = f"http://127.0.0.1:{port}"
-    with running(command, f"{address}/health", log):
-        yield Served(folder, f"{address}/v1")
+    with running(command, f"{address}/v1", f"{address}/health") as server:
+        yield Served(folder, server.url)

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 import ramify as rf
+from benchmarks.harness.server import free_port, running
 from ramify.backend.openai import OpenAIBackend
 from ramify.errors import PromptTooLongError
 from ramify.runtime import run_sync
-from tests.backend.server_process import free_port, running
 
 for needed in ("gguf", "llama_cpp", "sse_starlette"):
     pytest.importorskip(needed, reason=f"{needed} is not installed here: make test-llama")
 
 
 @pytest.fixture(scope="module")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIBackend]:
+def backend() -> Iterator[OpenAIBackend]:
     from benchmarks.harness.models import LlamaShape, random_llama
     from benchmarks.peers.gguf_model import convert
 
@@ -38,9 +38,8 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAIBackend]
     command += ["--model_alias", "small", "--port", str(port), "--n_ctx", "256"]
     command += ["--n_threads", "1", "--chat_format", "chatml"]
     command += ["--interrupt_requests", "false"]  # it breaks off an answer for the next request
-    log = tmp_path_factory.mktemp("llama") / "server.log"
     url = f"http://127.0.0.1:{port}/v1"
-    with running(command, f"{url}/models", log):
+    with running(command, url, f"{url}/models"):
         made = OpenAIBackend.open(f"small@{url}", connections=1)
         yield made
         run_sync(made.close())

@@ -15,6 +15,8 @@ from ramify.backend import open_backend
 from ramify.backend.hf_tokenizer import HFTokenizer
 from ramify.backend.openai import OpenAIBackend
 from ramify.backend.openai.failures import retry_after, status_error
+from ramify.backend.openai.options import OpenAIOptions
+from ramify.backend.openai.setup import assemble
 from ramify.errors import (
     BackendError,
     ConstraintError,
@@ -121,6 +123,11 @@ def test_what_was_streamed_is_not_said_twice(tokenizer: HFTokenizer, folder: Pat
         ("small@ROOT", "", ServerRefusedError, "Did you mean .*/v1?"),
         ("smal@URL", "", ServerRefusedError, "no model 'smal'. Did you mean 'small'"),
         ("small@https://HOST/v1", "", ServerUnreachableError, "does not speak TLS"),
+        ("small@HOST", "", BackendError, "is not the address of a server. It begins with http"),
+        ("small@HOST/v1", "", BackendError, "is not the address of a server"),
+        ("small@localhost", "", BackendError, "'localhost' is not the address"),
+        ("localhost:80/v1", "", BackendError, "'localhost:80/v1' is not the address"),
+        ("small@ws://HOST", "", BackendError, "'ws://.*' is not the address"),
         ("small@URL", "?total=3", BackendError, "no option 'total'. Did you mean 'total_s'"),
         ("small@URL", "?tries=many", BackendError, "'many' is not a number"),
         ("small@URL", "?tries=0", BackendError, "tries=0 is not allowed"),
@@ -136,6 +143,24 @@ def test_what_can_be_known_at_the_start_is_said_at_the_start(
             path = path.replace(name, value)
         with pytest.raises(error, match=message):
             open_backend(f"openai:{path}{options}")
+
+
+@pytest.mark.parametrize("name", ["gpt-x", "m@20240620", "org/model:8b", "phi:3", "a@b", "@cf/m/n"])
+def test_names_of_models_are_not_taken_for_addresses(name: str) -> None:
+    options = OpenAIOptions.of(name)
+    assert (options.model, options.url) == (name, "")
+    options = OpenAIOptions.of(f"{name}@http://host:80/v1")
+    assert (options.model, options.url) == (name, "http://host:80/v1")
+
+
+def test_without_an_address_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+    def nobody(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("no route", request=request)
+
+    with pytest.raises(ServerUnreachableError, match=r"api\.openai\.com.* No server was named"):
+        assemble(OpenAIOptions.of("small"), httpx.MockTransport(nobody))
 
 
 def test_keys_come_from_the_environment_and_are_told_to_nobody(

@@ -12,17 +12,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.serving import SETTINGS, vllm_server
 from ramify.runtime import run_sync
-from tests.backend.server_process import free_port, running
 
 pytest.importorskip("vllm", reason="vLLM is not installed here: make test-vllm")
 
-SETTINGS = {
-    "VLLM_CPU_KVCACHE_SPACE": "1",
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "WARNING",
-}
 ENGINE = {
     "dtype": "float32",
     "enforce_eager": True,
@@ -114,16 +108,7 @@ def in_process(found: Model, **options: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def served(found: Model, *more: str) -> Iterator[str]:
+def served(found: Model, **options: Any) -> Iterator[str]:
     """The address of vLLM's own server."""
-    port = free_port()
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
-    command += [str(found.folder), "--port", str(port), "--enable-prompt-tokens-details"]
-    command += ["--scheduling-policy", "priority", "--disable-uvicorn-access-log"]
-    command += ["--block-size", "32", *more]
-    for name, value in ENGINE.items():
-        flag = f"--{name.replace('_', '-')}"
-        command += [flag] if value is True else [flag, str(value)]
-    address = f"http://127.0.0.1:{port}"
-    with running(command, f"{address}/health", found.folder / "server.log", SETTINGS):
-        yield f"{address}/v1"
+    with vllm_server(Path(sys.executable), found.folder, **ENGINE | options) as server:
+        yield server.url

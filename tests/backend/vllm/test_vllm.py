@@ -216,8 +216,7 @@ def test_qwen2_in_this_process_after_another_engine(model: Make) -> None:
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_the_server(kind: str, model: Make) -> None:
     found = model(kind)
-    more = ("--structured-outputs-config", '{"backend": "guidance"}')
-    with served(found, *more) as url:
+    with served(found, structured_outputs_config='{"backend": "guidance"}') as url:
         backend = OpenAIBackend.open(f"{found.folder}@{url}")
         assert backend.capabilities.token_prompts and backend.capabilities.priorities
         assert backend.server.version and backend.profile().context == 1024
