@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +16,11 @@ import typer
 
 from ramify.dsl import BatchInterruptedError, Program
 from ramify.errors import ProgramError, RamifyError
+from ramify.planner import Plan
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    help="An optimizing compiler and runtime for LLM programs.",
 )
 
 ProgramName = Annotated[str, typer.Argument(metavar="FILE.py:PROGRAM", help="Which program.")]
@@ -34,10 +34,28 @@ BackendName = Annotated[
 ]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ramify import __version__
+
+        typer.echo(f"ramify {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit."),
+    ] = False,
+) -> None:
+    """An optimizing compiler and runtime for LLM programs."""
+
+
 def load_program(name: str) -> Program:
     """The program of "FILE.py:PROGRAM"; the part after the colon may be left out if there is one.
 
-    Raises ProgramError that says what the file has.
+    Raises ProgramError that says what the file has, or why Python cannot read it.
     """
     path, _, wanted = name.partition(":")
     file = Path(path)
@@ -49,7 +67,13 @@ def load_program(name: str) -> Program:
     module = importlib.util.module_from_spec(spec)
     sys.modules[file.stem] = module
     sys.path.insert(0, str(file.parent.resolve()))
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        if Path(error.filename or file).resolve() != file.resolve():
+            raise  # in something that the file imports
+        line = f", line {error.lineno}," if error.lineno else ""
+        raise ProgramError(f"{path}{line} is not Python: {error.msg}.") from error
     found = {key: item for key, item in vars(module).items() if isinstance(item, Program)}
     own = {key: p for key, p in found.items() if p.function.__module__ == file.stem}
     if wanted in found:
@@ -69,6 +93,8 @@ def arguments(settings: list[str] | None) -> dict[str, Any]:
         name, equals, text = setting.partition("=")
         if not equals:
             raise ProgramError(f"--set {setting!r} has no '='.", hint="Write --set NAME=VALUE.")
+        if name in found:
+            raise ProgramError(f"--set {name} is given twice.", hint="Give one of them.")
         try:
             found[name] = json.loads(text)
         except ValueError:
@@ -89,10 +115,12 @@ def run(
     if as_json:
         from pydantic_core import to_jsonable_python
 
+        from ramify.runtime.batch_file import one_line
+
         line = {"text": result.text, "variables": dict(result.variables)}
-        typer.echo(json.dumps(to_jsonable_python(line, fallback=str), ensure_ascii=False))
+        typer.echo(one_line(to_jsonable_python(line, fallback=str)))
     else:
-        typer.echo(result.text)
+        typer.echo(result.text.encode("utf-8", "replace").decode())
     if explain:
         typer.echo(f"\n{result.explain()}", err=True)
 
@@ -112,18 +140,24 @@ def batch(
     """Run a program over rows; run it again to go on where it stopped."""
     from ramify.runtime.ray import RayOptions, read_rows, write_table
 
-    table = out if ray and out.suffix == ".parquet" else None
+    if not ray and ".parquet" in (Path(rows).suffix, out.suffix):
+        raise ProgramError("tables of Parquet are read and written by Ray.", hint="Add --ray.")
+    table = out if out.suffix == ".parquet" else None
     if table is not None:
         out = out.with_suffix(".jsonl")
-    results = load_program(program).run_batch(
-        read_rows(rows) if ray and rows != "-" else _rows(rows),
-        backend=backend,
-        concurrency=concurrency,
-        out=out,
-        progress=not quiet,
-        executor="ray" if ray else "local",
-        ray=RayOptions(workers=workers, num_gpus=gpus),
-    )
+    try:
+        results = load_program(program).run_batch(
+            read_rows(rows) if ray and rows != "-" else _rows(rows),
+            backend=backend,
+            concurrency=concurrency,
+            out=out,
+            progress=not quiet,
+            executor="ray" if ray else "local",
+            ray=RayOptions(workers=workers, num_gpus=gpus),
+        )
+    except BatchInterruptedError as interrupted:
+        typer.echo(f"{interrupted}; run the same command to go on", err=True)
+        raise typer.Exit(130) from None
     if table is not None:
         write_table(out, table)
     for number, failure in results.failed.items():
@@ -139,11 +173,11 @@ def batch(
 
 def _rows(path: str) -> Iterator[Mapping[str, Any]]:
     try:
-        lines = sys.stdin if path == "-" else Path(path).open(encoding="utf-8")  # noqa: SIM115
+        lines = sys.stdin if path == "-" else Path(path).open(encoding="utf-8-sig")  # noqa: SIM115
     except OSError as error:
         raise ProgramError(f"{path!r} cannot be read: {error.strerror}.") from error
     with lines:
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(_utf8(lines, path), 1):
             if not line.strip():
                 continue
             try:
@@ -156,6 +190,16 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
                     hint="One object of arguments a line.",
                 )
             yield row
+
+
+def _utf8(lines: Iterable[str], path: str) -> Iterator[str]:
+    """The lines of a text; raises ProgramError where it is none."""
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise ProgramError(
+            f"{path} is not a text in UTF-8: {error.reason}.", hint="One JSON object a line."
+        ) from error
 
 
 @app.command()
@@ -176,19 +220,22 @@ def draw(
     from ramify.planner.draw import svg
     from ramify.planner.html import html_of
 
-    plan = load_program(program).compile(backend=backend, **arguments(settings))
-    kinds: dict[str, Callable[[], str]] = {
-        ".html": lambda: html_of(plan),
-        ".svg": lambda: svg(plan),
-        ".mmd": plan.to_mermaid,
-        ".json": lambda: json.dumps(plan.to_json(), indent=1),
+    kinds: dict[str, Callable[[Plan], str]] = {
+        ".html": html_of,
+        ".svg": svg,
+        ".mmd": Plan.to_mermaid,
+        ".json": lambda plan: json.dumps(plan.to_json(), indent=1),
     }
     if out.suffix not in kinds:
         raise ProgramError(
-            f"{out.suffix or out.name!r} is not a kind of drawing.",
+            f"{out.suffix or str(out)!r} is not a kind of drawing.",
             hint=f"Choose one of {', '.join(kinds)}.",
         )
-    out.write_text(kinds[out.suffix](), encoding="utf-8")
+    plan = load_program(program).compile(backend=backend, **arguments(settings))
+    try:
+        out.write_text(kinds[out.suffix](plan), encoding="utf-8")
+    except OSError as error:
+        raise ProgramError(f"{str(out)!r} cannot be written: {error.strerror}.") from error
 
 
 @app.command()
@@ -206,9 +253,6 @@ def main() -> None:
     """The console script."""
     try:
         app(standalone_mode=True)
-    except BatchInterruptedError as interrupted:
-        typer.echo(f"{interrupted}; run the same command to go on", err=True)
-        raise SystemExit(130) from None
     except RamifyError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2 if isinstance(error, ProgramError) else 1) from None

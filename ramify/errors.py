@@ -63,6 +63,10 @@ class GraphError(RamifyError):
     """A graph breaks one of its invariants: a defect of Ramify or of a pass."""
 
 
+class MissingExtraError(RamifyError, ImportError):
+    """An optional part of Ramify was asked for and is not installed."""
+
+
 class BackendError(RamifyError):
     """A backend could not do what was asked of it."""
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,9 +87,77 @@ def test_explain_and_draw(folder: Path) -> None:
         (["run", "prog.py", "-s", "text=x", "-b", "zzz:"], "names no backend"),
         (["batch", "prog.py", "none.jsonl", "o.jsonl", "-b", "fake:"], "cannot be read"),
         (["draw", "prog.py", "x.gif", "-s", "text=x"], "not a kind of drawing"),
+        (["draw", "prog.py", "none/x.svg", "-s", "text=x"], "cannot be written"),
+        (["run", "prog.py", "-s", "n=1", "-s", "n=2"], "--set n is given twice"),
+        (["run", "half.py"], "half.py, line 2, is not Python"),
+        (["run", "binary.jsonl"], "not a Python file"),
+        (["run", "zeros.py"], "zeros.py is not Python"),
+        (["batch", "prog.py", "binary.jsonl", "o.jsonl", "-b", "fake:"], "not a text in UTF-8"),
+        (["batch", "prog.py", ".", "o.jsonl", "-b", "fake:"], "cannot be read: Is a directory"),
+        (["batch", "prog.py", "prog.py", "o.jsonl", "-b", "fake:"], "line 2, is not JSON"),
+        (["batch", "prog.py", "none.jsonl", ".", "-b", "fake:"], "cannot be opened"),
+        (["batch", "prog.py", "none.jsonl", "o.parquet", "-b", "fake:"], "Add --ray"),
     ],
 )
 def test_wrong_use_is_one_clear_line(folder: Path, words: list[str], says: str) -> None:
+    (folder / "half.py").write_text("import ramify\ndef f(:\n")
+    (folder / "zeros.py").write_bytes(b"\0\0")
+    (folder / "binary.jsonl").write_bytes(b"\xbb\xff\n")
     done = ramify(folder, *words)
     assert done.returncode in (1, 2) and says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_that_of_the_package(folder: Path) -> None:
+    import ramify as package
+
+    assert ramify(folder, "--version").stdout == f"ramify {package.__version__}\n"
+
+
+def test_an_empty_file_is_a_batch_of_no_rows(folder: Path) -> None:
+    (folder / "in.jsonl").write_text("")
+    done = ramify(folder, "batch", "prog.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
+    assert done.returncode == 0 and "0 rows run" in done.stderr
+
+
+def test_rows_of_a_file_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "in.jsonl").write_text('{"text": "a"}\n', encoding="utf-8-sig")
+    done = ramify(folder, "batch", "prog.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
+    assert done.returncode == 0 and "1 rows run, 0 failed" in done.stderr
+
+
+def test_text_that_utf8_cannot_hold_is_printed_all_the_same(folder: Path) -> None:
+    (folder / "half.py").write_text(
+        "import ramify as rf\n@rf.program\ndef p(s, t):\n    return f'<{t}>'\n"
+    )
+    words = ("run", "half.py", "-s", 't="\\ud83d"', "-b", "fake:")
+    assert ramify(folder, *words).stdout == "<?>\n"
+    assert json.loads(ramify(folder, *words, "--json").stdout)["text"] == "<\ud83d>"
+
+
+def test_an_interrupted_batch_says_how_to_go_on(folder: Path) -> None:
+    """The program tells us that a row is done before the interrupt comes."""
+    (folder / "slow.py").write_text(
+        "import threading\nimport ramify as rf\n"
+        "def wait(text):\n"
+        "    if text == 'b':\n        print('here', flush=True)\n        threading.Event().wait()\n"
+        "    return text\n"
+        "@rf.program\ndef p(s, text):\n    return rf.call(wait, text)\n"
+    )
+    (folder / "in.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    words = ("batch", "slow.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ramify.cli", *words, "--concurrency", "1"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted with 1 rows finished; run the same command to go on" in said
+    assert len((folder / "out.jsonl").read_text().splitlines()) == 1

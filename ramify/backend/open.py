@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ramify.backend.contract import Backend
-from ramify.errors import BackendError
+from ramify.errors import BackendError, MissingExtraError
 
 Opener = Callable[[str, Mapping[str, str]], Backend]
 
@@ -49,6 +49,7 @@ _openers: dict[str, tuple[Opener, str]] = {
     "vllm": (_vllm, '"vllm:PATH-OR-HUB-NAME[?option=value&...]"'),
     "openai": (_openai, '"openai:MODEL@URL"'),
 }
+_EXTRAS = {"radix": "engine", "demo": "engine", "vllm": "vllm"}
 
 
 def register_backend(kind: str, opener: Opener, form: str) -> None:
@@ -63,7 +64,8 @@ def open_backend(spec: str | Backend) -> Backend:
     """The backend that a short string names; a Backend object is given back as it is.
 
     Options follow a question mark: ``radix:models/demo?dtype=float32``.
-    Raises BackendError for a form that is not known.
+    Raises BackendError for a form that is not known, MissingExtraError where the packages that it
+    needs are not installed.
     """
     forms = f"{', '.join(form for _, form in _openers.values())}, or a Backend object"
     if not isinstance(spec, str):
@@ -80,4 +82,13 @@ def open_backend(spec: str | Backend) -> Backend:
         raise BackendError(
             f"the options {query!r} cannot be read.", hint="Write ?name=value&name=value."
         ) from error
-    return _openers[kind][0](path, options)
+    try:
+        return _openers[kind][0](path, options)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if kind not in _EXTRAS or package in ("", "ramify"):
+            raise
+        raise MissingExtraError(
+            f"{spec!r} needs {package}, which is not installed here.",
+            hint=f'Run: pip install "ramify[{_EXTRAS[kind]}]".',
+        ) from error

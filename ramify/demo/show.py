@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import ramify as rf
 from ramify.backend import Backend
-from ramify.demo.backend import open_demo
 from ramify.demo.program import describe, describe_plainly
 from ramify.demo.world import Question, facts_right, load_questions, load_towns
 from ramify.runtime import run_sync
@@ -58,13 +59,13 @@ def show(question: str | None = None, *, quick: bool = False) -> None:
             [{"id": t.id, "title": t.title, "text": t.text} for t in load_towns()],
             chunker="document",
         )
-        backend = open_demo()
-        plain = open_demo(options={"cache": "false", "max_batch": "1"})
+        backend = rf.open_backend("demo")
+        plain = rf.open_backend("demo?cache=false&max_batch=1")
     try:
-        out.print(f"{towns.describe()}\n")
+        out.print(f"{towns.describe()}\n", markup=False)
         out.rule("The plan, before anything runs")
         out.print(describe.explain(asked, towns, backend=backend), markup=False)
-        out.rule(asked)
+        out.rule(escape(asked))
         result = _watch(out, asked, towns, backend)
         cited = result["cited"]
         out.print(f"\n{cited}\n", markup=False)
@@ -94,12 +95,8 @@ def _watch(out: Console, asked: str, towns: rf.Index, backend: Backend) -> rf.Re
 def _branches(texts: dict[str, str]) -> Table:
     table = Table.grid(padding=(0, 2))
     for scope, text in texts.items():
-        table.add_row(f"[dim]{_plain(scope.rsplit('/', 1)[-1])}[/]", _plain(text))
+        table.add_row(f"[dim]{escape(scope.rsplit('/', 1)[-1])}[/]", Text(text))
     return table
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def _compare(

@@ -99,9 +99,10 @@ class Rows:
         """The rows that are not finished, with their numbers."""
         for number, row in enumerate(self._rows):
             if self._file is not None:
-                self._marks[number] = (row_id(number, row), fingerprint(row))
-                if self._file.has(*self._marks[number]):
+                mark = (row_id(number, row), fingerprint(row))
+                if self._file.has(*mark):
                     continue
+                self._marks[number] = mark
             yield number, row
 
     def done(self, number: int, result: Result) -> None:

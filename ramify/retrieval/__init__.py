@@ -1,11 +1,11 @@
 """Finding passages: an index, rerankers, citations. Imports numpy, never torch."""
 
+from ramify.errors import MissingExtraError
 from ramify.retrieval.chunk import Chunker, Fixed, Sentences, WholeDocument
 from ramify.retrieval.cite import Citation, Citations, cite, passages_of
 from ramify.retrieval.contract import (
     Embedder,
     IndexFileError,
-    MissingExtraError,
     Passage,
     Passages,
     Reranker,

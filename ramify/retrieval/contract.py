@@ -25,10 +25,6 @@ class IndexFileError(RetrievalError):
     """A saved index cannot be read: another format version, or a broken or missing file."""
 
 
-class MissingExtraError(RamifyError, ImportError):
-    """An optional part of Ramify was asked for and is not installed."""
-
-
 class Span(NamedTuple):
     """Characters `start` to `stop` (not included) of a text."""
 

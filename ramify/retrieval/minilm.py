@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ramify.retrieval.contract import MissingExtraError
+from ramify.errors import MissingExtraError
 
 _NEEDED = {
     "sentence_transformers": "sentence-transformers",

@@ -66,7 +66,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _minilm() -> Any:
-    from ramify.retrieval.contract import MissingExtraError
+    from ramify.errors import MissingExtraError
     from ramify.retrieval.minilm import MiniLM
 
     try:

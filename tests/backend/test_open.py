@@ -8,7 +8,7 @@ import pytest
 
 from ramify.backend import FakeBackend, open_backend
 from ramify.backend.open import _openers, register_backend
-from ramify.errors import BackendError
+from ramify.errors import BackendError, MissingExtraError
 
 
 def test_the_fake_backend_by_name_with_options() -> None:
@@ -34,6 +34,33 @@ def test_the_fake_backend_by_name_with_options() -> None:
 def test_other_names_say_what_there_is(spec: str, message: str) -> None:
     with pytest.raises(BackendError, match=message):
         open_backend(spec)
+
+
+@pytest.mark.parametrize(("spec", "extra"), [("radix:x", "engine"), ("demo", "engine")])
+def test_packages_that_are_not_installed_are_named_with_their_extra(
+    spec: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = spec.partition(":")[0]
+
+    def opener(path: str, options: Mapping[str, str]) -> FakeBackend:
+        raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
+
+    monkeypatch.setitem(_openers, kind, (opener, spec))
+    told = rf"'{spec}' needs torch.*pip install \"ramify\[{extra}\]\""
+    with pytest.raises(MissingExtraError, match=told):
+        open_backend(spec)
+
+
+def test_a_missing_module_of_our_own_is_a_defect_and_stays_what_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def opener(path: str, options: Mapping[str, str]) -> FakeBackend:
+        raise ModuleNotFoundError("No module named 'ramify.gone'", name="ramify.gone")
+
+    monkeypatch.setitem(_openers, "radix", (opener, "radix"))
+    with pytest.raises(ModuleNotFoundError, match=r"ramify\.gone") as raised:
+        open_backend("radix:x")
+    assert not isinstance(raised.value, MissingExtraError)
 
 
 def test_things_that_are_no_backends() -> None:
