@@ -77,7 +77,12 @@ class Rows:
         out: str | Path | None,
         progress: bool,
     ) -> None:
-        self._program = program
+        if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+            raise ProgramError(
+                f"rows are a {type(rows).__name__}, not a list of mappings.",
+                hint="Give one mapping of arguments a row: [{...}, {...}].",
+                where=Where(program.name),
+            )
         self._rows = rows
         self._results = results
         self._marks: dict[int, tuple[str, str]] = {}

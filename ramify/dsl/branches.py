@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from ramify.dsl.state import State
@@ -131,7 +131,9 @@ def blocks_of(state: State, branches: Joinable | Sequence[State]) -> tuple[Block
     """The blocks of branches that are joined into `state`, which they must have forked from."""
     if isinstance(branches, EachBranches):
         return Ref(branches.node)
-    states = [branches] if isinstance(branches, State) else list(branches)
+    if isinstance(branches, State):
+        branches = [branches]
+    states = list(branches) if isinstance(branches, Iterable) else [branches]
     blocks = []
     for branch in states:
         if not isinstance(branch, State):
@@ -170,11 +172,15 @@ def first(
             where=branches.trace.where(),
         )
     states = list(branches)
-    if not 1 <= k <= len(states):
-        raise ProgramError(
-            f"first {k} of {len(states)} branches.", hint=f"k must be 1 to {len(states)}."
-        )
+    if not states:
+        raise ProgramError("first of no branches.", hint="Give it branches of s.fork(n).")
     trace = states[0]._trace
+    if type(k) is not int or not 1 <= k <= len(states):
+        raise ProgramError(
+            f"first {k!r} of {len(states)} branches.",
+            hint=f"k must be 1 to {len(states)}.",
+            where=trace.where(),
+        )
     node_id = trace.graph.next_id()
     parent = states[0]._outer or states[0]
     trace.graph.add(

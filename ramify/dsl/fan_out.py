@@ -20,6 +20,7 @@ from ramify.dsl.value import Value
 from ramify.errors import ProgramError
 from ramify.ir import Branch, Each, Ways
 from ramify.runtime.threads import start
+from ramify.runtime.user_code import is_async
 
 Body = Callable[..., Any]
 
@@ -41,7 +42,7 @@ def each(
             )
         items = list(items)
     known = not isinstance(items, (Value, EachBranches))
-    if known and ways is None and not inspect.iscoroutinefunction(body):
+    if known and ways is None and not is_async(body):
         states = _states(state, name, len(items[:limit]))
         trace_bodies(states, items[:limit], body)
         return Branches(state, states)
@@ -77,7 +78,7 @@ def _later(
             scope=state._scope,
             items=trace.lower(items),
             start=fork_point._prompt,
-            grow=agrow if inspect.iscoroutinefunction(body) else grow,
+            grow=agrow if is_async(body) else grow,
             limit=limit,
             ways=ways,
         )
@@ -92,7 +93,7 @@ def _states(state: State, name: str, count: int) -> list[State]:
 def trace_bodies(states: Sequence[State], items: Sequence[Any], body: Body) -> None:
     """Trace `body(branch, item)` for each pair; raises the first error, in the order of items."""
     if len(states) == 1:
-        body(states[0], items[0])
+        _trace(body, states[0], items[0])
         return
     jobs = [_Traced(body, branch, item) for branch, item in zip(states, items, strict=True)]
     for job in jobs:
@@ -102,6 +103,17 @@ def trace_bodies(states: Sequence[State], items: Sequence[Any], body: Body) -> N
     for job in jobs:
         if job.error is not None:
             raise job.error
+
+
+def _trace(body: Body, branch: State, item: Any) -> None:
+    found = body(branch, item)
+    if inspect.iscoroutine(found):  # of a function that only calls an async one
+        found.close()
+        raise ProgramError(
+            f"{body!r} gives a coroutine, but is not async itself.",
+            hint="Give s.each the async function.",
+            where=branch._trace.where(),
+        )
 
 
 class _Traced:
@@ -124,7 +136,7 @@ class _Traced:
     def _run(self) -> None:
         before_blocking.set(self.moved_on.set)
         try:
-            self.body(self.branch, self.item)
+            _trace(self.body, self.branch, self.item)
         except BaseException as error:  # raised again by trace_bodies
             self.error = error
         finally:

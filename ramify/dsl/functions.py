@@ -9,7 +9,7 @@ from ramify.dsl.look import alook, look
 from ramify.dsl.trace import Trace, current
 from ramify.dsl.value import Value
 from ramify.errors import ProgramError
-from ramify.ir import Call, Compress, Node, Ref, Rerank, Retrieve, refs_of
+from ramify.ir import Call, Compress, Node, Ref, Rerank, Retrieve
 from ramify.runtime.outcome import text_of
 
 
@@ -28,8 +28,10 @@ def retrieve(index: Any, query: Any, *, k: int = 5, name: str = "", **options: A
             hint="Make one with rf.Index.open(path) or rf.Index.of(documents).",
             where=trace.where(),
         )
-    if k < 1:
-        raise ProgramError(f"k={k} is not allowed.", hint="At least 1.", where=trace.where())
+    if type(k) is not int or k < 1:
+        raise ProgramError(
+            f"k={k!r} is not allowed.", hint="A whole number from 1 up.", where=trace.where()
+        )
     return _added(
         trace,
         Retrieve,
@@ -88,8 +90,12 @@ def compress(
             hint="It is the kept fraction: over 0, at most 1.",
             where=trace.where(),
         )
-    if tokens is not None and tokens < 1:
-        raise ProgramError(f"tokens={tokens} is not allowed.", hint="At least 1.")
+    if tokens is not None and (type(tokens) is not int or tokens < 1):
+        raise ProgramError(
+            f"tokens={tokens!r} is not allowed.",
+            hint="A whole number from 1 up.",
+            where=trace.where(),
+        )
     return _added(
         trace,
         Compress,
@@ -147,31 +153,50 @@ def cite(answer: Any, passages: Any) -> Value:
 def resolve(*values: Any) -> list[Any]:
     """The values themselves, all at once: what they need runs side by side.
 
-    A list of values (`branches[name]`) gives a list in its place.
+    A list of values (`branches[name]`) gives a list in its place, branches the list of their texts.
     """
     trace = current("rf.resolve")
-    refs = [list(refs_of(trace.lower(value))) for value in values]
-    found = iter(look(trace, [ref for own in refs for ref in own], "rf.resolve"))
-    return [_regrouped(value, found) for value in values]
+    wanted = [_wanted(value) for value in values]
+    found = iter(look(trace, list(_refs(trace, wanted)), "rf.resolve"))
+    return [_regrouped(value, found) for value in wanted]
 
 
 async def aresolve(*values: Any) -> list[Any]:
     """The same in async programs."""
     trace = current("rf.aresolve")
-    refs = [list(refs_of(trace.lower(value))) for value in values]
-    found = iter(await alook(trace, [ref for own in refs for ref in own], "rf.aresolve"))
-    return [_regrouped(value, found) for value in values]
+    wanted = [_wanted(value) for value in values]
+    found = iter(await alook(trace, list(_refs(trace, wanted)), "rf.aresolve"))
+    return [_regrouped(value, found) for value in wanted]
 
 
-def _regrouped(value: Any, found: Iterator[Any]) -> Any:
-    """Put resolved values in the places of the values."""
-    if isinstance(value, (list, tuple)):
-        return [_regrouped(item, found) for item in value]
-    if isinstance(value, Value) or hasattr(value, "__ramify_operand__"):
-        return next(found)
+def _wanted(item: Any) -> Any:
+    """A value, or a list of what is wanted; states and branches say which values they stand for."""
+    if isinstance(item, Value):
+        return item
+    operand = getattr(item, "__ramify_operand__", None)
+    if operand is not None and not isinstance(item, type):
+        return _wanted(operand())
+    if isinstance(item, (list, tuple)):
+        return [_wanted(part) for part in item]
     raise ProgramError(
-        f"{value!r} is not a value.", hint="rf.resolve takes values and lists of them."
+        f"{item!r} is not a value.", hint="rf.resolve takes values and lists of them."
     )
+
+
+def _refs(trace: Trace, wanted: Any) -> Iterator[Ref]:
+    """The values in the order in which they stand there."""
+    if isinstance(wanted, Value):
+        yield trace.own(wanted)
+    else:
+        for part in wanted:
+            yield from _refs(trace, part)
+
+
+def _regrouped(wanted: Any, found: Iterator[Any]) -> Any:
+    """What was found in the places of the values."""
+    if isinstance(wanted, Value):
+        return next(found)
+    return [_regrouped(part, found) for part in wanted]
 
 
 def join_lines(*items: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 from ramify.errors import ValueUseError
@@ -31,6 +32,17 @@ def named_in(text: str) -> str | None:
     """The name of the first value whose marker stands in a text, whole or changed."""
     found = re.search(r"ramify value '([^']*)'", text, re.IGNORECASE)
     return found[1] if found and f"#{_SECRET}-" in text.lower() else None
+
+
+def need_plain(what: str, texts: Iterable[Any]) -> None:
+    """Raise ValueUseError where one of the texts that must be known now holds a value."""
+    for text in texts:
+        name = named_in(text) if isinstance(text, str) and f"#{_SECRET}-" in text else None
+        if name is not None:
+            raise ValueUseError(
+                f"{what} holds the value {name!r}, which does not exist yet.",
+                hint="Resolve it first: str(value).",
+            )
 
 
 def split(text: str, trace: int, objects: list[Any]) -> list[Any]:

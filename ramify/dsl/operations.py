@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from ramify.dsl.marker import need_plain
 from ramify.dsl.trace import current
 from ramify.dsl.typed import constraint_of
 from ramify.errors import ProgramError, RamifyError
@@ -148,9 +149,11 @@ def _gen(
     organize: str | None,
     sampling: dict[str, Any],
 ) -> Gen:
+    _need_name(name)
+    need_plain("model", [model])
     constraint, parse, annotation = constraint_of(regex, schema, grammar, choices)
-    if n < 1:
-        raise ProgramError(f"n={n} is not allowed.", hint="It must be at least 1.")
+    if type(n) is not int or n < 1:
+        raise ProgramError(f"n={n!r} is not allowed.", hint="It must be a whole number from 1 up.")
     if n > 1 and sampling.get("temperature", 0.0) == 0:
         raise ProgramError(
             f"n={n} samples at temperature 0 would all be the same.", hint="Set temperature=."
@@ -165,6 +168,7 @@ def _gen(
             hint="Leave one of them out.",
         )
     options = Sampling.of(**sampling)
+    need_plain("stop", options.stop)
     if n > 1:
         annotation = list[annotation]  # type: ignore[valid-type]
     return Gen(name, options, constraint, parse, annotation, n, model, organize or "")
@@ -203,12 +207,7 @@ def select(
     `method`: "normalized" (mean log-probability per token), "likelihood" (sum), "greedy" (the
     first differing token decides).
     """
-    words = not isinstance(options, str) and all(isinstance(o, str) and o for o in options)
-    if not options or not words:
-        raise ProgramError(
-            f"select needs a list of non-empty strings, not {options!r}.",
-            hint='rf.select("name", ["yes", "no"]).',
-        )
+    _need_texts("select", name, options)
     if method not in ("normalized", "likelihood", "greedy"):
         raise ProgramError(
             f"method={method!r} is unknown.", hint="Choose normalized, likelihood or greedy."
@@ -218,12 +217,27 @@ def select(
 
 def score(name: str, continuations: Sequence[str], *, model: str = "") -> Measure:
     """Log-probabilities of continuations here, as a list of floats; appends nothing."""
-    if isinstance(continuations, str) or not continuations or not all(continuations):
-        raise ProgramError(
-            f"score needs a list of non-empty strings, not {continuations!r}.",
-            hint='rf.score("name", [" yes", " no"]).',
-        )
+    _need_texts("score", name, continuations)
     return Measure(name, tuple(continuations), model)
+
+
+def _need_name(name: Any) -> None:
+    """Raise ProgramError for what is no name."""
+    if not isinstance(name, str):
+        raise ProgramError(f"the name {name!r} is not a string.", hint='rf.gen("name", ...).')
+    need_plain("the name", [name])
+
+
+def _need_texts(what: str, name: str, texts: Sequence[str]) -> None:
+    """Raise ProgramError for what cannot be scored; ValueUseError for texts that are not known."""
+    many = isinstance(texts, Iterable) and not isinstance(texts, str)
+    if not many or not texts or not all(isinstance(text, str) and text for text in texts):
+        raise ProgramError(
+            f"{what} needs a list of non-empty strings, not {texts!r}.",
+            hint=f'rf.{what}("name", ["yes", "no"]).',
+        )
+    _need_name(name)
+    need_plain(f"the list of {what}", texts)
 
 
 def node_of(piece: Operation, node_id: int, scope: str, prompt: Prompt) -> Node:

@@ -215,14 +215,20 @@ class Program:
         home: asyncio.AbstractEventLoop | None = None,
     ) -> Result:
         task = self.task(args, kwargs)
-        if policy is not None and not isinstance(policy, Policy):
-            raise ProgramError(
-                f"policy={policy!r} is not a policy.",
-                hint='Write policy=rf.Policy(on_error="keep").',
-                where=Where(self.name),
-            )
+        chosen = self._policy(policy)
         backends = await opened(backend)
-        return await execute(task, backends, policy or Policy(), sink=sink, home=home)
+        return await execute(task, backends, chosen, sink=sink, home=home)
+
+    def _policy(self, policy: Policy | None) -> Policy:
+        if policy is None:
+            return Policy()
+        if isinstance(policy, Policy):
+            return policy
+        raise ProgramError(
+            f"policy={policy!r} is not a policy.",
+            hint='Write policy=rf.Policy(on_error="keep").',
+            where=Where(self.name),
+        )
 
     def run_batch(
         self,
@@ -249,7 +255,7 @@ class Program:
         """
         results: dict[int, Result] = {}
         options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
-        given = (self, rows, backend, policy or Policy(), options, results, out, progress)
+        given = (self, rows, backend, self._policy(policy), options, results, out, progress)
         try:
             if executor == "ray":
                 run_rows_on_ray(*given, ray or RayOptions())
@@ -279,7 +285,7 @@ class Program:
         results: dict[int, Result] = {}
         options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
         await run_async(
-            arun_rows(self, rows, backend, policy or Policy(), options, results, out, progress)
+            arun_rows(self, rows, backend, self._policy(policy), options, results, out, progress)
         )
         return BatchResult(results)
 

@@ -200,9 +200,11 @@ class State:
 
         if n is None:
             return self._branch("fork")
-        if n < 1:
+        if type(n) is not int or n < 1:
             raise ProgramError(
-                f"fork({n}) makes no branch.", hint="At least 1.", where=self._trace.where()
+                f"fork({n!r}) makes no branch.",
+                hint="It takes their number, at least 1.",
+                where=self._trace.where(),
             )
         return Branches(self, [self._branch(f"[{i}]") for i in range(n)])
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter
 
+from ramify.dsl.marker import need_plain
 from ramify.errors import ConstraintError, ProgramError
 from ramify.ir import Constraint
 
@@ -30,6 +32,10 @@ def constraint_of(
     given = [name for name, value in pairs.items() if value is not None]
     if len(given) > 1:
         raise ProgramError(f"{' and '.join(given)} at once.", hint="Give one of them.")
+    for name, text in (("regex", regex), ("grammar", grammar)):
+        if text is not None and not isinstance(text, str):
+            raise ConstraintError(f"{name}={text!r} is not a string.", hint="Give it as text.")
+    need_plain("the constraint", [regex, grammar, schema])
     if regex is not None:
         try:
             re.compile(regex)
@@ -41,7 +47,13 @@ def constraint_of(
     if grammar is not None:
         return Constraint("grammar", grammar), None, str
     if choices is not None:
-        return Constraint("choices", choices=tuple(str(choice) for choice in choices)), None, str
+        if isinstance(choices, str) or not isinstance(choices, Iterable):
+            raise ConstraintError(
+                f"choices={choices!r} is not a list.", hint='Write choices=["good", "bad"].'
+            )
+        texts = tuple(str(choice) for choice in choices)
+        need_plain("choices", texts)
+        return Constraint("choices", choices=texts), None, str
     if schema is not None:
         return _schema(schema)
     return None, None, str
@@ -59,14 +71,34 @@ def _schema(schema: Any) -> tuple[Constraint, Callable[[str], Any], Any]:
     if isinstance(schema, dict):
         return Constraint("schema", _compact(schema)), json.loads, Any
     try:
-        adapter: TypeAdapter[Any] = TypeAdapter(schema)
-        text = _compact(_closed(adapter.json_schema()))
+        text, parse = _of_type(schema)
     except PydanticUserError as error:
         raise ConstraintError(
             f"no schema can be made from {schema!r}: {str(error).splitlines()[0]}",
             hint="Give a JSON schema, a dict, a pydantic model or a type.",
         ) from error
-    return Constraint("schema", text), adapter.validate_json, schema
+    return Constraint("schema", text), parse, schema
+
+
+def _of_type(kind: Any) -> tuple[str, Callable[[str], Any]]:
+    """The JSON schema of a type as text, and its parser. Raises PydanticUserError.
+
+    The same type has the same parser: equal generations of several rows are then equal work.
+    """
+    try:
+        hash(kind)
+    except TypeError:
+        return _made(kind, "")
+    return _remembered(kind, repr(kind))
+
+
+def _made(kind: Any, _spelled: str) -> tuple[str, Callable[[str], Any]]:
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    return _compact(_closed(adapter.json_schema())), adapter.validate_json
+
+
+# by how it is spelled, too: Literal["a", "b"] equals Literal["b", "a"], but is written otherwise
+_remembered = lru_cache(maxsize=256)(_made)
 
 
 def _closed(schema: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -50,7 +50,7 @@ class Graph:
 
     def needed(self, roots: Iterable[NodeId], done: Iterable[NodeId] = ()) -> set[NodeId]:
         """All nodes that the roots read, directly or not, without those already done."""
-        finished = done if isinstance(done, (set, dict, frozenset)) else set(done)
+        finished = done if isinstance(done, Set | Mapping) else set(done)
         found: set[NodeId] = set()
         stack = [root for root in roots if root not in finished]
         while stack:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from ramify.errors import ConstraintError, ProgramError
@@ -34,6 +36,9 @@ class Sampling:
     logprobs: int = 0  # report this many top log-probabilities per token
 
     def __post_init__(self) -> None:
+        for name, fits, need in _CHECKS:
+            if not fits(getattr(self, name)):
+                raise self._wrong(name, need)
         for name, ok, need in (
             ("max_tokens", self.max_tokens >= 1, "at least 1"),
             ("min_tokens", 0 <= self.min_tokens <= self.max_tokens, "0 to max_tokens"),
@@ -43,10 +48,14 @@ class Sampling:
             ("min_p", 0 <= self.min_p < 1, "0 to below 1"),
             ("repetition_penalty", self.repetition_penalty > 0, "over 0"),
             ("stop", all(self.stop), "non-empty strings"),
+            ("logprobs", self.logprobs >= 0, "0 or more"),
         ):
             if not ok:
-                value = getattr(self, name)
-                raise ProgramError(f"{name}={value!r} is not allowed.", hint=f"It must be {need}.")
+                raise self._wrong(name, need)
+
+    def _wrong(self, name: str, need: str) -> ProgramError:
+        value = getattr(self, name)
+        return ProgramError(f"{name}={value!r} is not allowed.", hint=f"It must be {need}.")
 
     @property
     def deterministic(self) -> bool:
@@ -55,23 +64,39 @@ class Sampling:
 
     @classmethod
     def of(cls, **options: Any) -> Sampling:
-        """Build from keyword options as a program writes them; `stop` may be one string."""
+        """Build from keyword options as a program writes them: `stop` and `stop_ids` may be one or
+        a list."""
         unknown = [name for name in options if name not in SAMPLING_OPTIONS]
         if unknown:
             near = get_close_matches(unknown[0], SAMPLING_OPTIONS, 1)
             known = f"Known: {', '.join(SAMPLING_OPTIONS)}."
             hint = f"Did you mean {near[0]!r}?" if near else known
             raise ProgramError(f"unknown sampling option {unknown[0]!r}.", hint=hint)
-        stop = options.get("stop", ())
-        if stop is None:
-            options["stop"] = ()
-        elif isinstance(stop, str):
-            options["stop"] = (stop,)
-        elif not isinstance(stop, tuple):
-            options["stop"] = tuple(stop)
+        for name in ("stop", "stop_ids"):
+            given = options.get(name, ())
+            if given is None:
+                options[name] = ()
+            elif isinstance(given, str) or not isinstance(given, Iterable):
+                options[name] = (given,)
+            else:
+                options[name] = tuple(given)
         return cls(**options)
 
 
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+# by the type of a field: what fits it, and how that is called
+_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (_whole, "a whole number"),
+    "int | None": (lambda value: value is None or _whole(value), "a whole number or None"),
+    "float": (lambda value: isinstance(value, Real) and not isinstance(value, bool), "a number"),
+    "bool": (lambda value: type(value) is bool, "True or False"),
+    "tuple[str, ...]": (lambda values: all(isinstance(v, str) for v in values), "strings"),
+    "tuple[int, ...]": (lambda values: all(map(_whole, values)), "whole numbers"),
+}
+_CHECKS = [(field.name, *_KINDS[str(field.type)]) for field in fields(Sampling)]
 SAMPLING_OPTIONS = tuple(field.name for field in fields(Sampling))
 GREEDY = Sampling()
 

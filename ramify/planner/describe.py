@@ -208,10 +208,11 @@ def _generation(
     samples: int,
     model: str,
     forks: Forks | None,
+    lenient: bool,
 ) -> bytes:
     if sampling.temperature == 0:  # the options of chance are unused
         sampling = replace(sampling, top_p=1.0, top_k=0, min_p=0.0, seed=None)
-    text = repr((sampling, constraint, samples, model, forks))
+    text = repr((sampling, constraint, samples, model, forks, lenient))
     data = text.encode("utf-8", "surrogatepass")
     return b"G%d:%b" % (len(data), data)
 
@@ -219,7 +220,9 @@ def _generation(
 def _generate(node: Generate, out: Description) -> bool:
     if not node.sampling.deterministic:
         return False
-    told = _generation(node.sampling, node.constraint, node.samples, node.model, node.forks)
+    told = _generation(
+        node.sampling, node.constraint, node.samples, node.model, node.forks, node.lenient
+    )
     out.out.append(told)
     if node.tools:
         out.text(b"U", repr(node.tools))

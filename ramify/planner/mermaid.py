@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ramify.planner.labels import names, scope_path, short, what
+from ramify.planner.labels import names, short, what
 
 if TYPE_CHECKING:
     from ramify.planner.plan import Plan
@@ -20,8 +20,8 @@ def mermaid(plan: Plan) -> str:
     critical = set(pairwise(plan.estimates.critical))
     lines = ["flowchart LR"]
     for node in graph.nodes.values():
-        name = ".".join([*scope_path(node, graph.program), node.label])
-        text = f"{_quoted(short(name, _LONGEST))}<br/>{_quoted(short(what(node, known), _LONGEST))}"
+        name = short(known[node.id], _LONGEST)
+        text = f"{_quoted(name)}<br/>{_quoted(short(what(node, known), _LONGEST))}"
         lines.append(f'    n{node.id}["{text}"]')
     for node in graph.nodes.values():
         for source in node.inputs():

@@ -60,7 +60,7 @@ class Plan:
     rereads: dict[NodeId, Reread] = field(default_factory=dict, repr=False)
     first: Plan | None = field(default=None, repr=False)  # of a run that grew; `join` fills it
 
-    @property
+    @cached_property
     def grown(self) -> frozenset[NodeId]:
         """Nodes that the first plan of the run did not know."""
         known = self.first.graph.nodes if self.first is not None else self.graph.nodes

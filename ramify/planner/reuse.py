@@ -61,16 +61,15 @@ class Reuse:
         if type(segment) is not Parallel or not isinstance(segment.blocks, tuple) or not parent:
             return 0
         fork = self._digest(parent)
-        at_fork = [b for b in segment.blocks if self._digest(b.start) == fork]
         able = self.context.parallel_blocks
         apart = segment.mode == "kv" and (able is None or model in able)
-        blocks = at_fork if apart else segment.blocks[:1]
+        blocks = segment.blocks if apart else segment.blocks[:1]
         start = self.sizes.prompt(parent)
-        tokens = 0
-        for number, block in enumerate(blocks):
-            if block in at_fork:
-                repaired = segment.repair if number else 0
+        tokens = repaired = 0
+        for block in blocks:
+            if self._digest(block.start) == fork:
                 tokens += max(self._known_prefix(block.stop, model) - start - repaired, 0)
+                repaired = segment.repair
         return start + tokens if tokens else 0
 
     def _known_prefix(self, prompt: Prompt, model: str) -> int:

@@ -138,14 +138,18 @@ class Index:
         content it is a RetrievalError, and nothing is added: `upsert` replaces it.
         """
         found = documents_of(documents)
+        given: dict[str, Document] = {}
         with self._lock:
             for document in found:
                 known = self._table.documents.get(document.id)
-                if known is not None and known.digest != document.digest:
-                    raise RetrievalError(
-                        f"document {document.id!r} is in the index with another content.",
-                        hint="Use upsert to replace it.",
-                    )
+                other = known or given.setdefault(document.id, document)
+                if other is document or other.digest == document.digest:
+                    continue
+                where = "is in the index" if known is not None else "is given twice,"
+                raise RetrievalError(
+                    f"document {document.id!r} {where} with another content.",
+                    hint="Give it another id, or use upsert: the last one then counts.",
+                )
         self.upsert(found)
 
     def upsert(self, documents: Iterable[object]) -> list[str]:

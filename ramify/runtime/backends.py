@@ -16,13 +16,18 @@ BackendLike = str | Backend | Mapping[str, str | Backend] | None
 
 _lock = threading.Lock()
 _opened: dict[str, Backend] = {}
-_default: dict[str, Backend] | None = None
+_default: BackendLike = None
 
 
 def set_default_backend(backend: BackendLike) -> None:
-    """Use this backend, or these named backends, where a run names none."""
+    """Use this backend, or these named backends, where a run names none; None: none again.
+
+    It is opened at once, so that what cannot be opened is known here.
+    """
     global _default
-    _default = None if backend is None else backends_of(backend)
+    if backend is not None:
+        backends_of(backend)
+    _default = backend
 
 
 def backends_of(backend: BackendLike) -> dict[str, Backend]:
@@ -31,9 +36,7 @@ def backends_of(backend: BackendLike) -> dict[str, Backend]:
     Raises ProgramError where there is none, BackendError where one cannot be opened.
     """
     if backend is None:
-        if _default is not None:
-            return _default
-        backend = os.environ.get("RAMIFY_BACKEND")
+        backend = _default or os.environ.get("RAMIFY_BACKEND")
         if not backend:
             raise ProgramError(
                 "no backend was named.",
@@ -50,14 +53,28 @@ def backends_of(backend: BackendLike) -> dict[str, Backend]:
 
 async def opened(backend: BackendLike) -> dict[str, Backend]:
     """`backends_of`, without blocking the loop while a model is loaded."""
-    if isinstance(backend, (str, Mapping)) or (backend is None and _default is None):
+    chosen = _default if backend is None else backend
+    items = list(chosen.values()) if isinstance(chosen, Mapping) else [chosen]
+    if any(item is None or (isinstance(item, str) and item not in _opened) for item in items):
         return await asyncio.to_thread(backends_of, backend)
     return backends_of(backend)
 
 
+def _begin_anew() -> None:
+    """In a forked process: engines compute on threads, which are not there."""
+    global _lock
+    _lock = threading.Lock()
+    _opened.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
 def _one(backend: str | Backend) -> Backend:
     if not isinstance(backend, str):
-        return backend
+        known = hasattr(backend, "renderer") and not isinstance(backend, type)
+        return backend if known else open_backend(backend)  # which says what it is not
     with _lock:
         if backend not in _opened:
             if not _opened:

@@ -17,7 +17,6 @@ from pydantic_core import to_jsonable_python
 from ramify.errors import ProgramError
 from ramify.runtime.result import Result
 
-
 _ID = re.compile(rb'\{"id": "(?:[^"\\]|\\.)*')  # a line that `add` writes begins so
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ramify.backend.contract import Backend, Usage
 from ramify.errors import NodeTimeoutError, ProgramError, RamifyError, Where
-from ramify.ir import NodeId, Operand
+from ramify.ir import NodeId, Operand, refs_of
 from ramify.planner import Account, join
 from ramify.runtime.events import Sink
 from ramify.runtime.policy import Policy
@@ -38,7 +38,9 @@ async def finish(run: Run, task: Task, *, keep_plan: bool) -> Result:
     try:
         async with limit:
             value = await _traced(run, task)
-            await run.compute([value, *task.kept()], final=True)
+            wanted = [value, *task.kept()]
+            run.asked.update(ref.node for operand in wanted for ref in refs_of(operand))
+            await run.compute(wanted, final=True)
         return result_of(run, task, value, keep_plan=keep_plan)
     except RamifyError as error:
         error.at(program=task.program)

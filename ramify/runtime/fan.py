@@ -100,8 +100,8 @@ def values_of(run: Run, node: First, won: Iterable[int]) -> list[dict[str, Any]]
 
 
 def _losers(run: Run, node: First, won: Iterable[Branch]) -> set[NodeId]:
-    """What only the branches that lost need."""
-    chosen = {source for branch in won for source in branch.sources()}
+    """What only the branches that lost need: no other node reads it, nor the program."""
+    chosen = {source for branch in won for source in branch.sources()} | run.asked
     done = run.outcomes.by_id.keys()
     candidates = run.graph.needed(node.inputs(), done)
     others = [n for i, n in run.planned().items() if i not in candidates and i != node.id]

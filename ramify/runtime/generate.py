@@ -62,7 +62,7 @@ async def generate(run: Run, node: Generate) -> Outcome:
             usage=sum((part.usage for part in parts), Usage()),
         )
     if node.sampling.seed is None and sampling.seed is not None:
-        outcome.note = f"seed {sampling.seed}"
+        noted(outcome, f"seed {sampling.seed}")
     return noted(outcome, read_as_text(prompt, backend))
 
 

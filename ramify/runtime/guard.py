@@ -36,7 +36,8 @@ async def _caught(run: Run, node: Node, work: Awaitable[Outcome]) -> Outcome:
         return Outcome(error=NodeCancelledError("cancelled."), status="cancelled")
     except RamifyError as error:
         return Outcome(error=error, status="failed")
-    except Exception as cause:  # user functions and backends may raise anything
+    except (Exception, SystemExit, KeyboardInterrupt) as cause:
+        # user functions and backends may raise anything; the last two would end the event loop
         if limit.expired():
             hint = "Raise Timeouts(node_s=...) or split it."
             named: RamifyError = NodeTimeoutError(f"not done after {seconds} s.", hint=hint)

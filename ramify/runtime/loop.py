@@ -7,6 +7,7 @@ already running (notebooks), and backends always meet the same loop.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -32,6 +33,16 @@ def background_loop() -> asyncio.AbstractEventLoop:
             ).start()
             ready.wait()
         return _loop
+
+
+def _begin_anew() -> None:
+    """In a forked process, in which the loop's thread is not."""
+    global _lock, _loop
+    _lock, _loop = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _serve(loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:

@@ -25,8 +25,8 @@ class Retry:
     on: tuple[type[BaseException], ...] = (BackendDiedError, ConnectionError, TimeoutError)
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ProgramError(f"attempts={self.attempts} is not allowed.", hint="At least 1.")
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ProgramError(f"attempts={self.attempts!r} is not allowed.", hint="At least 1.")
 
     def allows(self, error: BaseException, attempt: int) -> bool:
         """Whether to try again after `error` ended attempt number `attempt` (from 1)."""
@@ -42,6 +42,13 @@ class Timeouts:
 
     node_s: float | None = None
     run_s: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, seconds in (("node_s", self.node_s), ("run_s", self.run_s)):
+            if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+                raise ProgramError(
+                    f"{name}={seconds!r} is not allowed.", hint="Seconds over 0, or None."
+                )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +76,13 @@ class Policy:
             raise ProgramError(
                 f"on_error={self.on_error!r} is unknown.",
                 hint="Choose 'fail', 'keep' or 'best_effort'.",
+            )
+        if not isinstance(self.retry, Retry):
+            raise ProgramError(
+                f"retry={self.retry!r} is not allowed.", hint="Write retry=rf.Retry(attempts=3)."
+            )
+        if not isinstance(self.timeouts, Timeouts):
+            raise ProgramError(
+                f"timeouts={self.timeouts!r} is not allowed.",
+                hint="Write timeouts=rf.Timeouts(run_s=60).",
             )

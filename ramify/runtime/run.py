@@ -66,15 +66,17 @@ class Run:
         self.begun = time.perf_counter()
         self.error: BaseException | None = None
         self.load = Load(backends)
+        self.asked: set[NodeId] = set()  # by the program itself: never cancelled by a `First`
         self.gate: Callable[[], Any] | None = None
         self.turn: Callable[..., float] | None = None
         self.begun_work = False  # whether a backend has answered
         self.notes: list[str] = []  # what somebody should know who looks at the result only
         self.joins: list[JoinAgreement] = []
+        self._planned: dict[NodeId, Node] = {}
         self._lost: set[NodeId] = set()  # failed or cancelled
         self.context = Context(
             profiles={name: backend.profile() for name, backend in backends.items()},
-            done=self.outcomes.by_id.keys(),
+            done=self._planned.keys(),
             lost=self._lost,
             parallel_blocks={
                 name for name, one in backends.items() if one.capabilities.parallel_blocks
@@ -83,9 +85,8 @@ class Run:
             load=self.load,
         )
         self.options = Options() if policy.optimize else Options(passes=())
-        self.keys: Mapping[NodeId, Hashable] = {}  # of the planned nodes; filled for shared work
+        self.keys: dict[NodeId, Hashable] = {}  # of the planned nodes; filled for shared work
         self.rereads: dict[NodeId, Reread] = {}
-        self._planned: dict[NodeId, Node] = {}
         self._pending: dict[NodeId, int] = {}
         self._readers: dict[NodeId, list[NodeId]] = {}
         self._waiters: dict[NodeId, list[_Waiter]] = {}
@@ -124,7 +125,7 @@ class Run:
 
     def _schedule(self, roots: list[NodeId], final: bool) -> list[NodeId]:
         """Plan what is new, start what is ready; returns nodes to wait for besides the roots."""
-        known = self.outcomes.by_id.keys() | self._planned.keys()
+        known = self._planned.keys()
         if final or not self.policy.optimize:
             new = [node for i, node in list(self.graph.nodes.items()) if i not in known]
         else:
@@ -134,7 +135,6 @@ class Run:
             return []
         graph = self.graph.with_nodes(new)
         graph.outputs = tuple(Ref(root) for root in roots)
-        self.context.done = known
         made = plan(graph, self.context, self.options)
         self.plans.append(made)
         self._priorities.update(made.priorities)
@@ -143,7 +143,7 @@ class Run:
         nodes = made.graph.nodes
         self._planned.update(nodes)
         if self.shared is not None:
-            self.keys = {**self.keys, **work_keys(made.graph, self.context)}
+            self.keys.update(work_keys(made.graph, self.context))
         ready: list[Node] = []
         for node in nodes.values():
             waits = 0
@@ -199,6 +199,8 @@ class Run:
                 if self._pending[reader_id] or self.error is not None:
                     continue
                 del self._pending[reader_id]
+                if reader_id in self.outcomes.by_id:
+                    continue  # it was cancelled before it could start
                 reader = self._planned[reader_id]
                 reason = upstream_failure(self, reader)
                 if reason is not None:

@@ -50,6 +50,7 @@ class RunResolver:
         self.loop = loop
 
     async def _values(self, refs: list[Ref]) -> list[Any]:
+        self.run.asked.update(ref.node for ref in refs)
         await self.run.compute(refs)
         return [self.run.outcomes.value(ref) for ref in refs]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -16,6 +17,16 @@ from typing import Any
 
 _Job = Callable[[], None]
 _idle: queue.SimpleQueue[queue.SimpleQueue[_Job]] = queue.SimpleQueue()
+
+
+def _begin_anew() -> None:
+    """In a forked process, in which the idle threads are not."""
+    global _idle
+    _idle = queue.SimpleQueue()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _serve(inbox: queue.SimpleQueue[_Job]) -> None:

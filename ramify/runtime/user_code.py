@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ramify.errors import RamifyError
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from ramify.runtime.run import Run
 
 
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine: an async function, or an object with an async call."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+async def at_home(run: Run, work: Coroutine[Any, Any, Any]) -> Any:
+    """Await async user code on the loop that it belongs to."""
+    if run.home is None or run.home is asyncio.get_running_loop():
+        return await work
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, run.home))
+
+
 async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call user code where it belongs: async on its own loop, sync on a thread.
 
@@ -21,11 +34,10 @@ async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs
     the event loop of everybody: they become a RamifyError.
     """
     try:
-        if not inspect.iscoroutinefunction(function):
-            return await in_thread(function, *args, **kwargs)
-        if run.home is None or run.home is asyncio.get_running_loop():
-            return await function(*args, **kwargs)
-        work = asyncio.run_coroutine_threadsafe(function(*args, **kwargs), run.home)
-        return await asyncio.wrap_future(work)
+        if is_async(function):
+            return await at_home(run, function(*args, **kwargs))
+        found = await in_thread(function, *args, **kwargs)
+        # a plain function that calls an async one and returns what that gives
+        return await at_home(run, found) if inspect.iscoroutine(found) else found
     except (SystemExit, KeyboardInterrupt) as error:
         raise RamifyError(f"the program raised {type(error).__name__}: {error}") from error

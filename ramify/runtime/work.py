@@ -29,7 +29,7 @@ from ramify.runtime.fan import each, first
 from ramify.runtime.generate import generate
 from ramify.runtime.outcome import Outcome, text_of
 from ramify.runtime.prompts import label_of, noted, promise, read_as_text, rendered
-from ramify.runtime.user_code import user_code
+from ramify.runtime.user_code import at_home, is_async, user_code
 
 if TYPE_CHECKING:
     from ramify.runtime.run import Run
@@ -129,8 +129,9 @@ async def _call(run: Run, node: Call) -> Outcome:
     read = run.outcomes.settled if node.settled else run.outcomes.operand
     args = [read(operand) for operand in node.args]
     kwargs = {name: read(operand) for name, operand in node.kwargs}
-    if node.pure and not inspect.iscoroutinefunction(node.function):
+    if node.pure and not is_async(node.function):
         value = node.function(*args, **kwargs)  # declared cheap and free of effects
+        value = await at_home(run, value) if inspect.iscoroutine(value) else value
     else:
         value = await user_code(run, node.function, *args, **kwargs)
     note: str = getattr(value, "__ramify_note__", "")

@@ -1,9 +1,10 @@
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 import pytest
 
+import ramify as rf
 from ramify.dsl.typed import constraint_of
 from ramify.errors import ConstraintError, ProgramError
 
@@ -56,3 +57,26 @@ def test_what_cannot_mean_anything_is_refused() -> None:
             constraint_of(None, schema, None, None)
     with pytest.raises(ProgramError, match="regex and choices at once"):
         constraint_of("a", None, None, ["a"])
+
+
+@pytest.mark.parametrize("schema", [list[str], Literal["a", "b"], dict[str, int]])
+def test_equal_typed_generations_of_several_rows_are_done_once(schema: Any) -> None:
+    @rf.program
+    def p(s: rf.State, text: str) -> Any:
+        s += rf.user(text)
+        s += rf.assistant(rf.gen("found", schema=schema, max_tokens=64))
+        return s["found"]
+
+    backend = rf.FakeBackend()
+    results = p.run_batch([{"text": "a"}, {"text": "a"}, {"text": "b"}], backend=backend)
+    assert len(backend.calls) == 2 and results[0].value == results[1].value
+
+
+def test_types_that_are_equal_but_written_otherwise_are_told_apart() -> None:
+    one, _, _ = constraint_of(None, Literal["a", "b"], None, None)
+    other, _, _ = constraint_of(None, Literal["b", "a"], None, None)
+    assert one is not None and other is not None and one.text != other.text
+    (_, first, _), (_, second, _) = (
+        constraint_of(None, kind, None, None) for kind in (int | str, str | int)
+    )
+    assert first is not second

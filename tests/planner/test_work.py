@@ -16,6 +16,7 @@ from ramify.ir import (
     Constraint,
     Each,
     First,
+    Forks,
     Generate,
     Graph,
     Node,
@@ -27,6 +28,7 @@ from ramify.ir import (
     Sampling,
     Template,
     Text,
+    Tool,
 )
 from ramify.planner import Context, Options, plan, work_keys
 from ramify.planner.work import find_works
@@ -145,6 +147,9 @@ def _key(*nodes: Node) -> Any:
         {"sampling": Sampling(stop=("x",))},
         {"constraint": Constraint("regex", "a+")},
         {"parse": int},
+        {"lenient": True},
+        {"forks": Forks()},
+        {"tools": (Tool("look_up", "Finds.", "{}"),)},
     ],
 )
 def test_different_work(other: dict[str, Any]) -> None:

@@ -94,6 +94,9 @@ def test_add_upsert_delete() -> None:
     with pytest.raises(RetrievalError, match=r"'a' is in the index with another content.*upsert"):
         index.add([("new", "text"), ("a", "changed")])
     assert "new" not in index
+    with pytest.raises(RetrievalError, match=r"'x' is given twice, with another content.*upsert"):
+        index.add([("x", "one"), ("x", "one"), ("x", "other")])
+    assert "x" not in index
     assert index.upsert([("a", "changed"), TOWNS[1]]) == ["a"]
     assert index["a"].text == "changed"
     with pytest.raises(RetrievalError, match="no document 'zz'"):

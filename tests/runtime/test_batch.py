@@ -153,7 +153,7 @@ def test_a_batch_file_resumes_and_repeats_changed_rows(tmp_path: Path) -> None:
     rows = [{"id": f"r{i}", "text": f"t{i}"} for i in range(10)]
     label.run_batch(rows[:6], backend=rf.FakeBackend(), out=out)
     with out.open("a") as file:
-        file.write('{"id": "r6", "half a li')
+        file.write('{"id": "r6", "program": "label", "ro')
     backend = rf.FakeBackend()
     rows[2] = {"id": "r2", "text": "changed"}
     again = label.run_batch(rows, backend=backend, out=out)
