@@ -181,9 +181,11 @@ def _rows(path: str) -> Iterator[Mapping[str, Any]]:
             if not line.strip():
                 continue
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ProgramError(f"{path}, line {number}, is not JSON: {error}.") from error
+                row = json.loads(line.strip())
+            except json.JSONDecodeError as error:
+                raise ProgramError(
+                    f"{path}, line {number}, is not JSON: {error.msg} (column {error.colno})."
+                ) from error
             if not isinstance(row, dict):
                 raise ProgramError(
                     f"{path}, line {number}, is not a JSON object.",
