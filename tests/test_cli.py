@@ -53,45 +53,6 @@ def test_run(folder: Path) -> None:
     assert json.loads(done.stdout)["variables"]["label"] in ("good", "bad")
 
 
-def test_an_interrupted_batch_says_how_to_go_on(folder: Path) -> None:
-    (folder / "slow.py").write_text(
-        """
-import asyncio
-import os
-import ramify as rf
-
-async def work(i):
-    if i >= 3 and os.path.exists("slow"):
-        await asyncio.Event().wait()
-    return i
-
-@rf.program
-def slow(s, i):
-    return rf.call(work, i)
-"""
-    )
-    (folder / "in.jsonl").write_text("".join(f'{{"i": {i}}}\n' for i in range(6)))
-    (folder / "slow").touch()
-    words = ("batch", "slow.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ramify.cli", *words],
-        cwd=folder,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.getcwd()},
-    )
-    out = folder / "out.jsonl"
-    while process.poll() is None and (not out.exists() or out.read_text().count("\n") < 3):
-        pass
-    process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 130
-    assert "interrupted with 3 rows finished; run the same command to go on" in said
-    (folder / "slow").unlink()
-    assert "3 rows run, 0 failed" in ramify(folder, *words).stderr
-    assert sorted(json.loads(line)["value"] for line in out.read_text().splitlines()) == [*range(6)]
-
-
 def test_a_line_that_is_no_json_is_named(folder: Path) -> None:
     (folder / "in.jsonl").write_text('{"text": "a"}\n{"text": \n')
     done = ramify(folder, "batch", "prog.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
