@@ -177,7 +177,7 @@ def demo_agreement(questions: int) -> list[Mapping[str, Any]]:
     """The demo model answers questions about two passages, each a block, and the same as text."""
     import ramify as rf
     from ramify.demo.backend import open_demo
-    from ramify.demo.program import SYSTEM
+    from ramify.demo.requests import SYSTEM
     from ramify.demo.world import facts_right, load_questions, load_towns
     from ramify.runtime import run_sync
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import ramify as rf
-from ramify.demo.program import SYSTEM
+from ramify.demo.requests import BY_POINTS, CONCLUDE, KNOWN, LIST_POINTS, PLAN, POINT, SYSTEM
 from ramify.dsl.operations import Gen
 from ramify.dsl.patterns.graph_plan import Part
 from ramify.dsl.patterns.skeleton_graph import GraphOptions, graph_answer
@@ -19,15 +19,15 @@ DESCRIPTION_TOKENS, POINT_TOKENS, SKELETON_TOKENS, PLAN_TOKENS = 240, 32, 96, 25
 PART_TOKENS = 40  # of a plan: a comparison says both numbers
 
 SKELETON_WORDS = rf.patterns.SkeletonWords(
-    skeleton="List the points as JSON.",
-    point="Write only this point: {title}",
+    skeleton=LIST_POINTS,
+    point=POINT,
     heading="",
 )
 GRAPH_WORDS = rf.patterns.GraphWords(
-    plan="Plan the answer.",
+    plan=PLAN,
     part="{question}",
-    known="Known:\n",
-    conclusion="Now answer the question.",
+    known=KNOWN,
+    conclusion=CONCLUDE,
 )
 
 
@@ -75,7 +75,7 @@ def skeleton_options(**changes: Any) -> SkeletonOptions:
 def describe_by_forks(s: rf.State, passage: str, town: str) -> Any:
     """The model branches by itself."""
     s += rf.system(SYSTEM)
-    s += [rf.user(passage), rf.user(f"Describe {town} point by point.")]
+    s += [rf.user(passage), rf.user(BY_POINTS.format(town=town))]
     s += rf.assistant(Gen("text", Sampling(max_tokens=DESCRIPTION_TOKENS), forks=Forks()))
     return s["text"]
 

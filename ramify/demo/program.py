@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import ramify as rf
+from ramify.demo.requests import POINT, SYSTEM
 from ramify.demo.world import ASPECTS
 from ramify.retrieval import Passages
 
-SYSTEM = "Answer from the passages. Cite them as [n]."
 RATE = 0.8  # function words are about a fifth of a passage
 
 # words by which a passage gives away that it tells of an aspect
@@ -40,7 +40,7 @@ def describe(s: rf.State, question: str, towns: rf.Index) -> Any:
     s += rf.user(rf.compress(found, rate=RATE, method="words"))
 
     def write(branch: rf.State, point: str) -> None:
-        branch += rf.user(f"Write only this point: {point}")
+        branch += rf.user(POINT.format(title=point))
         branch += rf.assistant(rf.gen("text", max_tokens=40))
 
     points = s.each(rf.call(outline, found, pure=True), write)
@@ -58,7 +58,7 @@ def describe_plainly(s: rf.State, question: str, towns: rf.Index) -> Any:
         branch = s.fork()
         branch += rf.system(SYSTEM)
         branch += rf.user(str(found))
-        branch += rf.user(f"Write only this point: {point}")
+        branch += rf.user(POINT.format(title=point))
         branch += rf.assistant(rf.gen("text", max_tokens=40))
         texts.append(str(branch["text"]))
     return "\n".join(texts)

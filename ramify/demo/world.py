@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ramify.errors import RamifyError
+
 __all__ = [
     "ABSENT",
     "ASPECTS",
@@ -53,7 +55,7 @@ ASPECTS: tuple[Aspect, ...] = (
 )
 
 
-class DemoModelError(RuntimeError):
+class DemoModelError(RamifyError):
     """The folder of the demo model is not the one that was shipped (moved, truncated, edited)."""
 
 
@@ -122,10 +124,10 @@ def model_path(folder: Path | str | None = None) -> Path:
     `folder` checks a copy elsewhere. Raises `DemoModelError` naming the broken file.
     """
     root = Path(folder) if folder is not None else HERE / "model"
-    way_out = "Reinstall ramify, or make the folder again: python -m examples.demo_world.train"
+    hint = "Reinstall ramify, or make the folder again: python -m examples.demo_world.train"
     sums = root / "CHECKSUMS"
     if not sums.is_file():
-        raise DemoModelError(f"demo model: no file CHECKSUMS in {root}. {way_out}")
+        raise DemoModelError(f"demo model: no file CHECKSUMS in {root}.", hint=hint)
     for line in sums.read_text(encoding="utf-8").splitlines():
         if not line.strip():
             continue
@@ -135,6 +137,7 @@ def model_path(folder: Path | str | None = None) -> Path:
         if got != expected:
             raise DemoModelError(
                 f"demo model: {name} in {root} is not the shipped one: "
-                f"expected sha256 {expected}, got {got}. {way_out}"
+                f"expected sha256 {expected}, got {got}.",
+                hint=hint,
             )
     return root

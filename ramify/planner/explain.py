@@ -159,7 +159,7 @@ def _totals(plan: Plan) -> list[str]:
 def _chain(path: Sequence[str], width: int) -> str:
     """A path, with its middle left out where it is long."""
     text = " → ".join(path)
-    for left in range(len(path) - 2, 1, -1):
+    for left in range(min(len(path) - 2, width // 4), 1, -1):  # a name and an arrow: 4 at least
         if len(text) <= width:
             break
         head, tail = path[: (left + 1) // 2], path[len(path) - left // 2 :]

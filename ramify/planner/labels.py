@@ -56,7 +56,7 @@ def listed(found: Iterable[str], width: int) -> str:
         for name in unique:
             alike.setdefault(starred(name), []).append(name)
         unique = [key if len(same) > 1 else same[0] for key, same in alike.items()]
-    for shown in range(len(unique), 0, -1):
+    for shown in range(min(len(unique), width // 3 + 1), 0, -1):  # a name and a comma: 3 at least
         more = f" +{len(unique) - shown}" if shown < len(unique) else ""
         text = ", ".join(unique[:shown]) + more
         if len(text) <= width:

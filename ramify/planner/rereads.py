@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ramify.ir import Answer, Each, Graph, Node, NodeId, Parallel, Prompt, Prompted
 from ramify.planner.order import in_order
 
+_FAR = 1000  # prompts above the one that is read; so that long conversations are not quadratic
+
 
 @dataclass(frozen=True, slots=True)
 class Reread:
@@ -23,7 +25,9 @@ def rereads(graph: Graph) -> dict[NodeId, Reread]:
 
     A node's step is the number of nodes with prompts on the longest path to it; what stands on the
     same step runs beside it. Prompts are compared as objects, each model has a cache of its own,
-    and branches of an `each` come one step behind it. Time: each prompt of the trie once per step.
+    and branches of an `each` come one step behind it. Of what stands more than 1,000 segments above
+    what is read, a later step may be told than the next one. Time: each prompt of the trie once per
+    step, as far as that.
 
     Before: a reads p, b and c read p+a, d reads p. After: a: p, 1 step; b and c: p, 1 step.
     """
@@ -66,8 +70,9 @@ def _note(prompt: Prompt, following: dict[Prompt, int], step: int, answers: set[
     only the first of them continues what stands before."""
     todo = [prompt]
     while todo:
-        for above in todo.pop().ancestors():
-            if following.get(above) == step:
+        for distance, above in enumerate(todo.pop().ancestors()):
+            known = following.get(above)
+            if known == step or (known is not None and distance > _FAR):
                 break
             following[above] = step
             segment = above.segment

@@ -121,6 +121,8 @@ async def _retrieve(run: Run, node: Retrieve) -> Outcome:
 async def _rerank(run: Run, node: Rerank) -> Outcome:
     passages = run.outcomes.operand(node.passages)
     query = text_of(run.outcomes.operand(node.query))
+    if passages is None:  # under best effort, what finds them failed
+        return Outcome(text="", note="no passages")
     kept = await node.reranker.rank(passages, query, node.k)
     return Outcome(value=kept, text=str(kept), note=f"{len(kept)} of {len(passages)} passages")
 

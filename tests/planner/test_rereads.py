@@ -125,3 +125,15 @@ def test_without_passes_nothing_is_promised() -> None:
     from ramify.planner import plan as make
 
     assert make(plan.graph, plan.context, Options(passes=())).rereads == {}
+
+
+def test_of_long_conversations_the_next_turn_is_known() -> None:
+    @rf.program
+    def long(s: Any) -> Any:
+        for turn in range(700):
+            s += rf.user("And now?")
+            s += rf.assistant(rf.gen(f"turn{turn}", max_tokens=1))
+        return s["turn699"]
+
+    found = promised(long.compile())
+    assert found == {f"turn{turn}": (1, True) for turn in range(699)}

@@ -248,3 +248,20 @@ def test_salts_keep_prefixes_apart() -> None:
     again = three.run(backend=backend, policy=rf.Policy(salt="a")).usage
     other = three.run(backend=backend, policy=rf.Policy(salt="b")).usage
     assert again.cached_tokens > first.cached_tokens == other.cached_tokens
+
+
+def test_best_effort_goes_on_without_passages_that_could_not_be_found() -> None:
+    class Gone:
+        async def search(self, query: str, k: int = 5, **options: Any) -> Any:
+            raise ConnectionError("gone")
+
+    @rf.program
+    def p(s: rf.State) -> Any:
+        found = rf.retrieve(Gone(), "harbour")
+        best = rf.rerank(found, "harbour")
+        s += rf.user(rf.compress(best, rate=0.5, method="words"), "What is known?")
+        s += rf.assistant(rf.gen("answer"))
+        return s["answer"]
+
+    result = p.run(backend="fake:", policy=rf.Policy(on_error="best_effort"))
+    assert result.text and [type(error.__cause__) for error in result.errors] == [ConnectionError]
