@@ -30,6 +30,7 @@ from ramify.runtime import (
     backends_of,
     execute,
     opened,
+    policy_of,
     run_async,
     run_sync,
 )
@@ -215,20 +216,9 @@ class Program:
         home: asyncio.AbstractEventLoop | None = None,
     ) -> Result:
         task = self.task(args, kwargs)
-        chosen = self._policy(policy)
+        chosen = policy_of(policy)
         backends = await opened(backend)
         return await execute(task, backends, chosen, sink=sink, home=home)
-
-    def _policy(self, policy: Policy | None) -> Policy:
-        if policy is None:
-            return Policy()
-        if isinstance(policy, Policy):
-            return policy
-        raise ProgramError(
-            f"policy={policy!r} is not a policy.",
-            hint='Write policy=rf.Policy(on_error="keep").',
-            where=Where(self.name),
-        )
 
     def run_batch(
         self,
@@ -246,16 +236,18 @@ class Program:
     ) -> BatchResult:
         """Run the program once per row; a row is a mapping of the program's arguments.
 
-        A failed row stops nobody else: its result raises when it is read. With `out`, finished
-        rows are appended to that JSONL file as they come, and rows that are in it already are
-        skipped. An interrupt raises BatchInterruptedError, which carries the finished rows.
+        A failed row stops nobody else: its result raises when it is read. Of `window` rows, those
+        that begin alike run next to each other, `concurrency` at once; with `explain`, results
+        keep their plans. With `out`, finished rows are appended to that JSONL file as they come,
+        and rows that are in it already are skipped. An interrupt raises BatchInterruptedError,
+        which carries the finished rows.
 
         `executor="ray"` gives the rows to actors that each open the backend (named by a string)
         for themselves; `ray` says how many and how.
         """
         results: dict[int, Result] = {}
         options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
-        given = (self, rows, backend, self._policy(policy), options, results, out, progress)
+        given = (self, rows, backend, policy_of(policy), options, results, out, progress)
         try:
             if executor == "ray":
                 run_rows_on_ray(*given, ray or RayOptions())
@@ -285,7 +277,7 @@ class Program:
         results: dict[int, Result] = {}
         options = BatchOptions(concurrency=concurrency, window=window, explain=explain)
         await run_async(
-            arun_rows(self, rows, backend, self._policy(policy), options, results, out, progress)
+            arun_rows(self, rows, backend, policy_of(policy), options, results, out, progress)
         )
         return BatchResult(results)
 

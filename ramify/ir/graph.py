@@ -63,15 +63,6 @@ class Graph:
                 stack += [i for i in node.inputs() if i not in found and i not in finished]
         return found
 
-    def readers(self) -> dict[NodeId, list[NodeId]]:
-        """For each node, the nodes that read it."""
-        found: dict[NodeId, list[NodeId]] = {node_id: [] for node_id in self.nodes}
-        for node in self.nodes.values():
-            for source in node.inputs():
-                if source in found:
-                    found[source].append(node.id)
-        return found
-
     def prompts(self) -> Iterator[Prompt]:
         """The prompts of all nodes that have one."""
         return (node.prompt for node in self.nodes.values() if isinstance(node, Prompted))

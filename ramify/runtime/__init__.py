@@ -12,7 +12,7 @@ from ramify.runtime.batch_file import BatchFile, fingerprint, row_id
 from ramify.runtime.events import Event, Sink
 from ramify.runtime.execute import execute
 from ramify.runtime.loop import run_async, run_sync
-from ramify.runtime.policy import Policy, Retry, Timeouts
+from ramify.runtime.policy import Policy, Retry, Timeouts, policy_of
 from ramify.runtime.result import Result
 from ramify.runtime.stream import AsyncStream, Stream
 from ramify.runtime.task import Resolver, Task
@@ -37,6 +37,7 @@ __all__ = [
     "execute",
     "fingerprint",
     "opened",
+    "policy_of",
     "row_id",
     "run_async",
     "run_sync",

@@ -86,3 +86,14 @@ class Policy:
                 f"timeouts={self.timeouts!r} is not allowed.",
                 hint="Write timeouts=rf.Timeouts(run_s=60).",
             )
+
+
+def policy_of(policy: Policy | None) -> Policy:
+    """A policy as given, or the default one; raises ProgramError for what is none."""
+    if policy is None:
+        return Policy()
+    if isinstance(policy, Policy):
+        return policy
+    raise ProgramError(
+        f"policy={policy!r} is not a policy.", hint='Write policy=rf.Policy(on_error="keep").'
+    )

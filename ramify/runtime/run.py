@@ -66,7 +66,7 @@ class Run:
         self.begun = time.perf_counter()
         self.error: BaseException | None = None
         self.load = Load(backends)
-        self.asked: set[NodeId] = set()  # by the program itself: never cancelled by a `First`
+        self.asked: set[NodeId] = set()  # by the program itself: no `First` cancels it
         self.gate: Callable[[], Any] | None = None
         self.turn: Callable[..., float] | None = None
         self.begun_work = False  # whether a backend has answered
@@ -199,9 +199,9 @@ class Run:
                 if self._pending[reader_id] or self.error is not None:
                     continue
                 del self._pending[reader_id]
+                reader = self._planned[reader_id]
                 if reader_id in self.outcomes.by_id:
                     continue  # it was cancelled before it could start
-                reader = self._planned[reader_id]
                 reason = upstream_failure(self, reader)
                 if reason is not None:
                     stack.append((reader, reason))
@@ -253,14 +253,13 @@ class Run:
 
     def backend(self, node: Node) -> Backend:
         name: str = getattr(node, "model", "")
-        found = self.backends.get(name)
-        if found is None:
-            known = ", ".join(sorted(n for n in self.backends if n)) or "none"
-            raise ProgramError(
-                f"model {name!r} is not among the backends of this run.",
-                hint=f"Named backends: {known}. Pass backend={{{name!r}: ...}}.",
-            )
-        return found
+        if name in self.backends:
+            return self.backends[name]
+        known = ", ".join(sorted(n for n in self.backends if n)) or "none"
+        raise ProgramError(
+            f"model {name!r} is not among the backends of this run.",
+            hint=f"Named backends: {known}. Pass backend={{{name!r}: ...}}.",
+        )
 
     def rendering(self, model: str, backend: Backend) -> Rendering:
         found = self._renderings.get(model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import time
 from collections.abc import Sequence
 from typing import Literal
 
@@ -15,16 +14,12 @@ from ramify.retrieval.terms import words
 
 
 class HashEmbedder:
-    """Equal words, equal vectors. Counts its calls; `delay` seconds pass in each, and `gate`, where
-    there is one, must be open."""
+    """Equal words, equal vectors. Counts its calls; `gate`, where there is one, must be open."""
 
     name = "hash"
 
-    def __init__(
-        self, dim: int = 64, delay: float = 0.0, gate: threading.Event | None = None
-    ) -> None:
+    def __init__(self, dim: int = 64, gate: threading.Event | None = None) -> None:
         self.dim = dim
-        self.delay = delay
         self.gate = gate
         self.calls: list[int] = []
         self._lock = threading.Lock()
@@ -34,7 +29,6 @@ class HashEmbedder:
     ) -> NDArray[np.float32]:
         with self._lock:
             self.calls.append(len(texts))
-        time.sleep(self.delay)
         assert self.gate is None or self.gate.wait(60)
         rows = np.full((len(texts), self.dim), 1e-3, dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -121,9 +120,8 @@ def test_retry_does_not_repeat_what_would_fail_again() -> None:
 
 
 def test_timeouts_of_nodes_and_runs() -> None:
-    async def slow() -> str:
-        await asyncio.sleep(60)
-        return "late"
+    async def slow() -> None:
+        await asyncio.Event().wait()
 
     @rf.program
     def p(s: rf.State) -> Any:
@@ -133,24 +131,23 @@ def test_timeouts_of_nodes_and_runs() -> None:
         (rf.Timeouts(node_s=0.05), "node 'slow'.*not done after 0.05 s"),
         (rf.Timeouts(run_s=0.05), "program 'p'.*not done after 0.05 s"),
     ):
-        begun = time.perf_counter()
         with pytest.raises(NodeTimeoutError, match=match):
             p.run(backend=rf.FakeBackend(), policy=rf.Policy(timeouts=timeouts))
-        assert time.perf_counter() - begun < 30
 
 
 def test_a_failure_cancels_what_is_under_way() -> None:
     ended = []
+    begun = threading.Event()
 
-    async def slow() -> str:
+    async def slow() -> None:
+        begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             ended.append("cancelled")
-        return "late"
 
     async def boom() -> str:
-        await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(begun.wait, 60)
         raise ValueError("no")
 
     @rf.program
@@ -180,16 +177,15 @@ def test_a_failure_wakes_a_program_that_waits() -> None:
 
 
 def test_cancelling_arun_cancels_the_nodes() -> None:
-    ended = []
+    ended = threading.Event()
     begun = threading.Event()
 
-    async def slow() -> str:
+    async def slow() -> None:
         begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
-            ended.append(1)
-        return ""
+            ended.set()
 
     @rf.program
     def p(s: rf.State) -> Any:
@@ -201,13 +197,9 @@ def test_cancelling_arun_cancels_the_nodes() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        for _ in range(100):
-            if ended:
-                break
-            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(ended.wait, 60)
 
     asyncio.run(main())
-    assert ended == [1]
 
 
 def test_a_program_that_exits_does_not_take_the_loop_with_it() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -56,13 +57,13 @@ def test_errors_come_out_of_the_stream() -> None:
 
 
 def test_closing_early_cancels_the_run() -> None:
-    ended = []
+    ended = threading.Event()
 
     async def slow() -> None:
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
-            ended.append(1)
+            ended.set()
 
     @rf.program
     def late(s: rf.State) -> Any:
@@ -73,10 +74,4 @@ def test_closing_early_cancels_the_run() -> None:
         for event in stream:
             if event.kind == "finished":
                 break
-    import time
-
-    for _ in range(200):
-        if ended:
-            break
-        time.sleep(0.01)
-    assert ended == [1]
+    assert ended.wait(60)

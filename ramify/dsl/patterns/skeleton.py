@@ -83,7 +83,7 @@ def _loads(part: str) -> bool:
 
 
 def skeleton_constraint(limit: int) -> Constraint:
-    """JSON with two to `limit` short points: a model that follows it must come to an end."""
+    """JSON with one to `limit` short points: a model that follows it must come to an end."""
     title = {"type": "string", "minLength": 1, "maxLength": TITLE_CHARACTERS}
     points = {"type": "array", "items": title, "minItems": 1, "maxItems": limit}
     schema = {
