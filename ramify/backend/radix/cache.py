@@ -238,7 +238,9 @@ class Cache:
         sequence.leaf = leaf
         sequence.shared = sequence.done = leaf.stop
         sequence.held = leaf.stop + len(rest)
-        sequence.slots[sequence.base : sequence.held] = np.concatenate((path, rest))
+        slots = sequence.slots.copy()  # a new buffer: layouts know a sequence by it
+        slots[sequence.base : sequence.held] = np.concatenate((path, rest))
+        sequence.slots = slots
 
     def scored(self, sequence: Sequence, start: int) -> list[float]:
         """The log-probabilities of known tokens from `start` on, as far as the tree has them."""

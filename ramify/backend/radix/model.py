@@ -13,7 +13,8 @@ from torch import Tensor
 from ramify.backend.radix.attention.attend import kernel_for
 from ramify.backend.radix.attention.context import StepContext
 from ramify.backend.radix.attention.tensors import StepLayout
-from ramify.backend.radix.layout import Span, build_layout
+from ramify.backend.radix.layout import Span
+from ramify.backend.radix.layout_memory import LayoutMemory
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.rope import Rope, Turns
 from ramify.backend.radix.sampler import Largest
@@ -73,6 +74,7 @@ class LanguageModel:
         self.device = pool.device
         self.rope = rope
         self._pays = pays
+        self._layouts = LayoutMemory(pays=pays)
         self._greedy = body if isinstance(body, GreedyBody) else None
         self._kernel = kernel_for(pool.device)
 
@@ -93,7 +95,7 @@ class LanguageModel:
         return Largest.of(self.forward(step))
 
     def _inputs(self, step: Step) -> tuple[Tensor, Tensor, Tensor, StepContext]:
-        layout = StepLayout(build_layout(step.spans, pays=self._pays), self.device)
+        layout = StepLayout(self._layouts.of(step.spans), self.device)
         slots = self._tensor(step.slots)
         context = StepContext(self.pool, layout, slots, self._kernel, self._turns(layout))
         tokens = step.tokens

@@ -42,18 +42,27 @@ static inline void fetch(const void* p, long bytes) {
 }
 
 #if defined(__AMX_BF16__)
-// What is read next comes meanwhile, so many lines at every step
+// What is read next comes meanwhile, so many lines of each stream at every step
 struct Ahead {
-    const char* at;
-    long lines;
+    const char* at = nullptr;     // the first stream
+    long lines = 0, streams = 1;
+    long apart = 0;               // bytes from one stream to the next
+    long steps = -1, leap = 0;    // after so many steps the streams go on so many bytes farther
     void operator()() {
-        for (long i = 0; i < lines; i++, at += 64) __builtin_prefetch(at, 0, 2);
+        if (steps-- == 0) at += leap;
+        for (long s = 0; s < streams; s++)
+            for (long i = 0; i < lines; i++) __builtin_prefetch(at + s * apart + i * 64, 0, 2);
+        at += lines * 64;
     }
 };
-// Two blocks behind those at b, while m rows are multiplied with these
-static inline Ahead next_blocks(const bf16* b, long K, long m) {
-    const long turns = (m + 31) / 32;
-    return {(const char*)(b + 32 * K), (32 + turns - 1) / turns};
+// While m rows are multiplied with `count` blocks at b. Where these are read more than once, those
+// behind them come, in equal parts. Else memory is what counts: it is fastest where every block is a
+// stream of its own and a step comes just before it is read; behind the last step it is the first
+// of the next blocks.
+static inline Ahead next_blocks(const bf16* b, long count, long K, long m) {
+    const long turns = (m + 31) / 32, bytes = 32 * K;
+    if (turns > 1) return {(const char*)b + 2 * bytes, (32 + turns - 1) / turns};
+    return {(const char*)b + 1024, 16, count, bytes, K / 32 - 1, (count - 1) * bytes};
 }
 
 // (16 * TM) x (16 * TN) results, TM and TN 1 or 2, to C or (ADD) onto it; blocks of B are `stride`
@@ -100,13 +109,48 @@ static inline void any_tile(bool two, int count, const bf16* a, long lda, const 
     else tile<1, 1, ADD>(a, lda, b, stride, K, c, ldc, meanwhile);
 }
 
+const long ROW = 4;  // blocks at once, where there are 16 rows at most
+
+// 16 x (16 * ROW) results, as `tile` makes them: the more streams, the faster B comes from memory
+template <bool ADD, class F>
+static inline void row_of_tiles(const bf16* a, long lda, const bf16* b, long stride, long K, float* c,
+                                long ldc, F& meanwhile) {
+    if (ADD) {
+        _tile_loadd(0, c, ldc * 4);
+        _tile_loadd(1, c + 16, ldc * 4);
+        _tile_loadd(2, c + 32, ldc * 4);
+        _tile_loadd(3, c + 48, ldc * 4);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
+    for (long k = 0; k < K; k += 32) {
+        const bf16* at = b + k * 16;
+        _tile_loadd(4, a + k, lda * 2);
+        _tile_loadd(5, at, 64);
+        _tile_loadd(6, at + stride, 64);
+        _tile_loadd(7, at + 2 * stride, 64);
+        _tile_dpbf16ps(0, 4, 5);
+        _tile_dpbf16ps(1, 4, 6);
+        _tile_loadd(5, at + 3 * stride, 64);
+        _tile_dpbf16ps(2, 4, 7);
+        _tile_dpbf16ps(3, 4, 5);
+        meanwhile();
+    }
+    _tile_stored(0, c, ldc * 4);
+    _tile_stored(1, c + 16, ldc * 4);
+    _tile_stored(2, c + 32, ldc * 4);
+    _tile_stored(3, c + 48, ldc * 4);
+}
+
 // Results that the sink has not had yet; it gets some rows at every call
 template <class S> struct Drain {
     S& s;
     Ahead ahead;
     const float* c = nullptr;
-    long m = 0, rows = 0, at = 0, block = 0;
-    int count = 0;
+    long m = 0, rows = 0, at = 0, block = 0, count = 0, stride = 32;
     void operator()() {
         ahead();
         row();
@@ -114,11 +158,17 @@ template <class S> struct Drain {
     }
     void row() {
         if (at >= rows) return;
-        vf v[2] = {load(c + at * 32), load(c + at * 32 + 16)};
-        s.row(m + at++, block, v, count);
+        vf v[ROW];
+        for (long j = 0; j < count; j++) v[j] = load(c + at * stride + j * 16);
+        s.row(m + at++, block, v, (int)count);
     }
     void all() {
         while (at < rows) row();
+    }
+    // The results that come next: rows m.. of `count` blocks
+    void take(const float* results, long first, long some, long at_block, long blocks) {
+        all();
+        c = results, m = first, rows = some, at = 0, block = at_block, count = blocks;
     }
 };
 const long NEAR = 512;   // rows of A that the second cache holds
@@ -138,17 +188,26 @@ static inline bool by_tiles(const bf16* a, long lda, long M, const bf16* b, long
     alignas(64) float c[2][32 * 32];
     Drain<S> drain{s};
     int turn = 0;
+    if (M <= 16) {
+        drain.stride = 16 * ROW;
+        for (; first + ROW <= last; first += ROW, turn ^= 1) {
+            const bf16* some = b + first * K * 16;
+            drain.ahead = next_blocks(some, ROW, K, M);
+            row_of_tiles<false>(a, lda, some, K * 16, K, c[turn], 16 * ROW, drain);
+            drain.take(c[turn], 0, M, first, ROW);
+        }
+        drain.all();
+        drain.stride = 32;
+    }
     for (long first_row = 0; first_row < M; first_row += NEAR)
         for (long block = first; block < last; block += 2) {
             const long end = std::min(M, first_row + NEAR);
             const int count = last - block > 1 ? 2 : 1;
-            drain.ahead = next_blocks(b + block * K * 16, K, end - first_row);
+            drain.ahead = next_blocks(b + block * K * 16, count, K, end - first_row);
             for (long m = first_row; m < end; m += 32, turn ^= 1) {
                 any_tile<false>(end - m > 16, count, a + m * lda, lda, b + block * K * 16, K * 16, K,
                                 c[turn], 32, drain);
-                drain.all();
-                drain.c = c[turn], drain.m = m, drain.block = block, drain.count = count;
-                drain.rows = end - m < 32 ? end - m : 32, drain.at = 0;
+                drain.take(c[turn], m, std::min(32L, end - m), block, count);
             }
         }
     drain.all();
@@ -171,11 +230,16 @@ static inline bool plain_by_tiles(const bf16* a, long lda, long M, const bf16* b
     if (!use_amx || M < 4 || K % 32) return false;
     const long pieces = K <= DEEP ? 1 : (K + 447) / 448, near = K <= DEEP ? NEAR : NEAR / 2;
     const long depth = (K / 32 + pieces - 1) / pieces * 32;
+    for (; M <= 16 && first + ROW <= last; first += ROW) {
+        const bf16* some = b + first * K * 16;
+        Ahead ahead = next_blocks(some, ROW, K, M);
+        row_of_tiles<ADD>(a, lda, some, K * 16, K, c + first * 16, ldc, ahead);
+    }
     for (long row = 0; row < M; row += near)
         for (long block = first; block < last; block += 2) {
             const long end = std::min(M, row + near);
             const int count = last - block > 1 ? 2 : 1;
-            Ahead ahead = next_blocks(b + block * K * 16, K, end - row);
+            Ahead ahead = next_blocks(b + block * K * 16, count, K, end - row);
             for (long k = 0; k < K; k += depth)
                 for (long m = row; m < end; m += 32) {
                     const long some = std::min(depth, K - k);
