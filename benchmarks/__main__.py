@@ -6,8 +6,11 @@ import argparse
 import ast
 import contextlib
 import importlib
+import os
 import pkgutil
 import sys
+import threading
+import traceback
 from pathlib import Path
 
 from benchmarks.harness import DEFAULT_DATA, MissingDataError, Options, Report
@@ -83,5 +86,25 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def leave(status: int, patience: float = 5.0) -> None:
+    """End the process, also where a library has left a thread behind that never ends: the
+    interpreter would wait for it. What is written is complete by then."""
+    here = threading.main_thread()
+    for thread in threading.enumerate():
+        if thread is not here and not thread.daemon:
+            thread.join(patience)
+            if thread.is_alive():
+                print(f"warning: thread {thread.name} does not end: left behind", file=sys.stderr)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        found = main(sys.argv[1:])
+    except Exception:
+        traceback.print_exc()
+        found = 1
+    leave(found)

@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks.harness import Contender, Options, Report, Timing, interleave
 from benchmarks.harness.machine import threads
 from benchmarks.harness.models import LlamaShape, random_llama
+from benchmarks.harness.timing import nothing
 from benchmarks.peers import huggingface
 from benchmarks.peers.engine import Engine
 from benchmarks.peers.ours import Ramify
@@ -59,6 +60,7 @@ class Entry:
     setting: str
     prepare: Callable[[Workload], Any]
     run: Callable[[Workload], Any]
+    finish: Callable[[], None]
     only: tuple[str, ...]  # the workloads that it is tried on
 
     def contender(self, workload: Workload) -> Contender:
@@ -66,6 +68,7 @@ class Entry:
             f"{self.engine}: {self.setting}",
             lambda: self.run(workload),
             lambda: self.prepare(workload),
+            self.finish,
         )
 
 
@@ -73,12 +76,11 @@ def here(engine: Engine, vocab: int) -> Entry:
     """An engine in this process."""
 
     def prepare(work: Workload) -> None:
-        engine.finish()
         engine.prepare([[0] * work.longest] * work.sequences, 1)
 
     return Entry(
         engine.name, engine.setting, prepare, lambda work: work.run(engine.run, vocab),
-        HF.get(engine.name, ALL),
+        engine.finish, HF.get(engine.name, ALL),
     )  # fmt: skip
 
 
@@ -87,7 +89,8 @@ def there(peer: Remote, name: str, settings: Mapping[str, Any]) -> Entry:
     words = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items())
     only = FORKS if settings.get("leader_first") is False else ALL
     return Entry(
-        name, words, lambda _: peer.prepare(settings), lambda work: peer.run(work.name), only
+        name, words, lambda _: peer.prepare(settings), lambda work: peer.run(work.name), nothing,
+        only,
     )
 
 

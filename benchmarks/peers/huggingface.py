@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ CONTINUOUS = [
     for tokens in (256, 512, 1024)
     for leader in (False, True)
 ]
+STOPS = 30.0  # seconds within which a manager's thread should stop: a step takes a few
 CONTINUOUS_QUICK = [(16, 256, False), (16, 512, True), (64, 256, False), (256, 1024, False)]
 
 
@@ -113,11 +114,19 @@ class ContinuousBatching(Engine):
         self.page, self.tokens, self.leader_first = page, tokens, leader_first
         order = "leader first" if leader_first else "all together"
         self.setting = f"page {page}, {tokens} tokens a step, {order}"
-        self._open = ExitStack()
         self._manager: Any = None
 
     def finish(self) -> None:
-        self._open.close()
+        """Stop the manager's thread, and say so where it goes on: what is measured beside it is
+        not worth much. A thread that never ends does not keep the process: see `__main__`."""
+        manager, self._manager = self._manager, None
+        if manager is None:
+            return
+        manager.stop(block=True, timeout=STOPS, hard_stop=True)
+        if manager.is_running():
+            print(f"{self.setting}: its thread still runs after {STOPS:.0f} s", file=sys.stderr)
+        else:
+            manager.destroy()  # waits for the thread, without end
 
     def prepare(self, prompts: Prompts, count: int) -> None:
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
@@ -133,14 +142,13 @@ class ContinuousBatching(Engine):
         hints = WorkloadHints(
             max_prompt_length=longest, max_generated_length=count, num_requests=len(prompts)
         )
-        self._manager = self._open.enter_context(
-            self.model.continuous_batching_context_manager(
-                generation_config=greedy(count),
-                continuous_batching_config=config,
-                workload_hints=hints,
-                timeout=5,
-            )
+        self._manager = self.model.init_continuous_batching(
+            generation_config=greedy(count),
+            continuous_batching_config=config,
+            workload_hints=hints,
         )
+        self._manager.warmup()
+        self._manager.start()
         # the thread makes its cache at its first request
         self._collect(self._manager.add_requests([prompts[0][:1]], max_new_tokens=1), 1)
         self._count_hits()

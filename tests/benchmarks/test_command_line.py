@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -81,3 +83,21 @@ def test_bad_arguments_say_what_is_wrong(
     with pytest.raises(SystemExit):
         command.main(arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_a_thread_that_a_library_left_does_not_keep_the_process(endless: bool) -> None:
+    code = f"""
+import threading
+from benchmarks.__main__ import leave
+stop = threading.Event()
+threading.Thread(target=stop.wait, name="left over").start()
+if not {endless}:
+    stop.set()
+print("the result")
+leave(3, patience=0.1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stdout == "the result\n"
+    assert ("left over does not end" in done.stderr) == endless

@@ -72,3 +72,25 @@ def test_prefix_caches_are_counted(folder: Path) -> None:
         engine.run(prompts, WORK.new)
         engine.close()
         assert engine.cached == 3 * 40
+
+
+def test_a_manager_that_does_not_stop_is_named_and_left(capsys: pytest.CaptureFixture[str]) -> None:
+    class Endless:
+        asked = 0
+
+        def stop(self, **how: object) -> None:
+            assert how["hard_stop"] and how["timeout"]
+            self.asked += 1
+
+        def is_running(self) -> bool:
+            return True
+
+        def destroy(self) -> None:
+            raise AssertionError("this waits without end")
+
+    engine = huggingface.ContinuousBatching(None, 16, 256, False)
+    engine._manager = manager = Endless()
+    engine.finish()
+    engine.finish()
+    assert manager.asked == 1
+    assert "page 16, 256 tokens a step, all together: its thread still" in capsys.readouterr().err

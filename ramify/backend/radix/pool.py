@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ramify.backend.radix.slots import IntArray
+
+_PAGE = 2 << 20  # bytes of a large page of memory, mostly
 
 
 class KVPool:
@@ -44,7 +47,21 @@ class KVPool:
 
     def _empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         size = (self.slots, *shape)
-        return torch.empty(size, dtype=dtype, device=self.device, pin_memory=self._pinned)
+        count = math.prod(size) * dtype.itemsize
+        if self.device.type != "cpu" or self._pinned or count < _PAGE:
+            return torch.empty(size, dtype=dtype, device=self.device, pin_memory=self._pinned)
+        room = torch.empty(count + _PAGE, dtype=torch.uint8)
+        start = -room.data_ptr() % _PAGE
+        return room[start : start + count].view(dtype).view(size)
+
+    @torch.inference_mode()
+    def touch(self, most: int) -> None:
+        """Clear the first slots of the layers that are here, as many as `most` bytes hold: the
+        system gives memory when it is first written, and a prompt should not wait for that."""
+        slots = min(self.slots, most // max(1, self.slot_bytes))
+        for pair in self._layers.values():
+            for tensor in pair:
+                tensor[:slots].zero_()
 
     @torch.inference_mode()
     def read(self, slots: IntArray) -> list[tuple[Tensor, Tensor]]:

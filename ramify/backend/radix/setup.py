@@ -39,6 +39,7 @@ from ramify.errors import CapabilityError, ModelLoadError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
+_READY = 1 << 30  # bytes of a pool that are there before the first request
 _INT8_ERROR = 0.3  # of logits, relative: more is no rounding of weights
 
 
@@ -64,8 +65,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     folder = find_folder(source)
     name = options.name or folder.name
     device = open_device(options.device)
-    prepare = partial(_prepare, options.threads)
-    prepare()
+    _set_threads(options.threads)
     register_attention()
     model, config = load_model(
         folder, device=options.device, dtype=options.dtype,
@@ -95,6 +95,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     language = LanguageModel(body, pool, context=context, rope=rope)
     engine = Engine(language, scheduler, _drafter(options, folder, slots))
     identity = Identity(digest_of(folder), dtype, options.quantize)
+    prepare = partial(_prepare, options.threads, body, pool)
     return Parts(
         name, folder, context, slots, held, width, engine, profile, no_blocks, identity, prepare
     )
@@ -166,9 +167,17 @@ def best_body(
     return body
 
 
-def _prepare(threads: int | None) -> None:
+def _set_threads(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+@torch.inference_mode()
+def _prepare(threads: int | None, body: Body, pool: KVPool) -> None:
+    _set_threads(threads)
+    if isinstance(body, NativeBody):
+        body.lay_out(pool)
+        pool.touch(_READY)
 
 
 def _first_guess(model: Any, held: int, profile: Profile) -> Profile:

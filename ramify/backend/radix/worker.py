@@ -22,7 +22,7 @@ from ramify.backend.radix.jobs import Job
 from ramify.errors import BackendDiedError, BackendError
 
 T = TypeVar("T")
-_HOLD_S = 0.02  # seconds: fifty pieces a second are a stream to the eye
+_HOLD_S = 0.033  # seconds: thirty pieces a second are a stream to the eye
 Output = Delta | Scores | Usage | BaseException
 
 

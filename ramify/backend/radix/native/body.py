@@ -102,7 +102,7 @@ class NativeBody:
     ) -> None:  # fmt: skip
         """`out`: where logits, best tokens and their logits go."""
         plan = Plan.of(step.layout.layout)
-        keys, values = self._pointers(step.pool)
+        keys, values = self.lay_out(step.pool)
         hidden = None
         if step.vectors is not None:
             hidden = step.insert(self._embed[tokens]).contiguous()
@@ -119,8 +119,8 @@ class NativeBody:
         self._library.ramify_run(self._body, ctypes.addressof(step_in))
         step.layers.extend(range(self.layers))
 
-    def _pointers(self, pool: KVPool) -> tuple[Any, Any]:
-        """Where the pool has the keys and values of every layer: they stay there."""
+    def lay_out(self, pool: KVPool) -> tuple[Any, Any]:
+        """Make all layers of a pool, if need be; returns pointers to their keys and values."""
         found = self._pools.get(pool)
         if found is None:
             shape = (self._kv_heads, self._size)

@@ -42,28 +42,33 @@ static inline void fetch(const void* p, long bytes) {
 }
 
 #if defined(__AMX_BF16__)
-// What is read next comes meanwhile, so many lines of each stream at every step
+// What is read next comes meanwhile, so many lines at every step
 struct Ahead {
-    const char* at = nullptr;     // the first stream
-    long lines = 0, streams = 1;
-    long apart = 0;               // bytes from one stream to the next
-    long steps = -1, leap = 0;    // after so many steps the streams go on so many bytes farther
+    const char* at;
+    long lines;
     void operator()() {
-        if (steps-- == 0) at += leap;
-        for (long s = 0; s < streams; s++)
-            for (long i = 0; i < lines; i++) __builtin_prefetch(at + s * apart + i * 64, 0, 2);
-        at += lines * 64;
+        for (long i = 0; i < lines; i++, at += 64) __builtin_prefetch(at, 0, 2);
     }
 };
-// While m rows are multiplied with `count` blocks at b. Where these are read more than once, those
-// behind them come, in equal parts. Else memory is what counts: it is fastest where every block is a
-// stream of its own and a step comes just before it is read; behind the last step it is the first
-// of the next blocks.
-static inline Ahead next_blocks(const bf16* b, long count, long K, long m) {
-    const long turns = (m + 31) / 32, bytes = 32 * K;
-    if (turns > 1) return {(const char*)b + 2 * bytes, (32 + turns - 1) / turns};
-    return {(const char*)b + 1024, 16, count, bytes, K / 32 - 1, (count - 1) * bytes};
+// Two blocks behind those at b, while m rows are multiplied with these
+static inline Ahead next_blocks(const bf16* b, long K, long m) {
+    const long turns = (m + 31) / 32;
+    return {(const char*)(b + 32 * K), (32 + turns - 1) / turns};
 }
+// Of N blocks that are read once: memory is fastest where every block is a stream of its own and
+// each step comes just before it is read. Behind the last step it is the first of the next N.
+template <int N> struct Streams {
+    const char* at;
+    long block;  // bytes of one
+    long steps;  // until the streams go on behind all of them
+    Streams(const bf16* b, long K) : at((const char*)b + 1024), block(32 * K), steps(K / 32 - 1) {}
+    void operator()() {
+        if (steps-- == 0) at += (N - 1) * block;
+        for (long i = 0; i < N; i++)
+            for (long j = 0; j < 1024; j += 64) __builtin_prefetch(at + i * block + j, 0, 2);
+        at += 1024;
+    }
+};
 
 // (16 * TM) x (16 * TN) results, TM and TN 1 or 2, to C or (ADD) onto it; blocks of B are `stride`
 // apart. `meanwhile()` is called between the products: the tiles' unit works beside the vectors'
@@ -109,7 +114,7 @@ static inline void any_tile(bool two, int count, const bf16* a, long lda, const 
     else tile<1, 1, ADD>(a, lda, b, stride, K, c, ldc, meanwhile);
 }
 
-const long ROW = 4;  // blocks at once, where there are 16 rows at most
+const int ROW = 4;  // blocks at once, where there are 16 rows at most
 
 // 16 x (16 * ROW) results, as `tile` makes them: the more streams, the faster B comes from memory
 template <bool ADD, class F>
@@ -146,11 +151,12 @@ static inline void row_of_tiles(const bf16* a, long lda, const bf16* b, long str
 }
 
 // Results that the sink has not had yet; it gets some rows at every call
-template <class S> struct Drain {
+template <class S, int N, class A> struct Drain {  // N blocks wide
     S& s;
-    Ahead ahead;
+    A ahead;
     const float* c = nullptr;
-    long m = 0, rows = 0, at = 0, block = 0, count = 0, stride = 32;
+    long m = 0, rows = 0, at = 0, block = 0;
+    int count = 0;
     void operator()() {
         ahead();
         row();
@@ -158,15 +164,15 @@ template <class S> struct Drain {
     }
     void row() {
         if (at >= rows) return;
-        vf v[ROW];
-        for (long j = 0; j < count; j++) v[j] = load(c + at * stride + j * 16);
-        s.row(m + at++, block, v, (int)count);
+        vf v[N];
+        for (int j = 0; j < N; j++) v[j] = load(c + at * 16 * N + j * 16);
+        s.row(m + at++, block, v, count);
     }
     void all() {
         while (at < rows) row();
     }
     // The results that come next: rows m.. of `count` blocks
-    void take(const float* results, long first, long some, long at_block, long blocks) {
+    void take(const float* results, long first, long some, long at_block, int blocks) {
         all();
         c = results, m = first, rows = some, at = 0, block = at_block, count = blocks;
     }
@@ -186,24 +192,23 @@ static inline bool by_tiles(const bf16* a, long lda, long M, const bf16* b, long
 #if defined(__AMX_BF16__)
     if (!use_amx || M < 4 || K % 32) return false;
     alignas(64) float c[2][32 * 32];
-    Drain<S> drain{s};
     int turn = 0;
-    if (M <= 16) {
-        drain.stride = 16 * ROW;
+    if (M <= 16 && first + ROW <= last) {
+        Drain<S, ROW, Streams<ROW>> drain{s, {b, K}};
         for (; first + ROW <= last; first += ROW, turn ^= 1) {
             const bf16* some = b + first * K * 16;
-            drain.ahead = next_blocks(some, ROW, K, M);
+            drain.ahead = {some, K};
             row_of_tiles<false>(a, lda, some, K * 16, K, c[turn], 16 * ROW, drain);
             drain.take(c[turn], 0, M, first, ROW);
         }
         drain.all();
-        drain.stride = 32;
     }
+    Drain<S, 2, Ahead> drain{s, {}};
     for (long first_row = 0; first_row < M; first_row += NEAR)
         for (long block = first; block < last; block += 2) {
             const long end = std::min(M, first_row + NEAR);
             const int count = last - block > 1 ? 2 : 1;
-            drain.ahead = next_blocks(b + block * K * 16, count, K, end - first_row);
+            drain.ahead = next_blocks(b + block * K * 16, K, end - first_row);
             for (long m = first_row; m < end; m += 32, turn ^= 1) {
                 any_tile<false>(end - m > 16, count, a + m * lda, lda, b + block * K * 16, K * 16, K,
                                 c[turn], 32, drain);
@@ -232,14 +237,14 @@ static inline bool plain_by_tiles(const bf16* a, long lda, long M, const bf16* b
     const long depth = (K / 32 + pieces - 1) / pieces * 32;
     for (; M <= 16 && first + ROW <= last; first += ROW) {
         const bf16* some = b + first * K * 16;
-        Ahead ahead = next_blocks(some, ROW, K, M);
+        Streams<ROW> ahead(some, K);
         row_of_tiles<ADD>(a, lda, some, K * 16, K, c + first * 16, ldc, ahead);
     }
     for (long row = 0; row < M; row += near)
         for (long block = first; block < last; block += 2) {
             const long end = std::min(M, row + near);
             const int count = last - block > 1 ? 2 : 1;
-            Ahead ahead = next_blocks(b + block * K * 16, count, K, end - row);
+            Ahead ahead = next_blocks(b + block * K * 16, K, end - row);
             for (long k = 0; k < K; k += depth)
                 for (long m = row; m < end; m += 32) {
                     const long some = std::min(depth, K - k);
