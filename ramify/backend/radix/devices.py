@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 
@@ -52,6 +53,16 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return 3 * int(torch.cuda.mem_get_info(device)[0])  # a GPU is for this: three quarters
     return free_host_bytes()
+
+
+def total_bytes(device: torch.device) -> float:
+    """All memory of a device: no pool can be larger. Infinity where it cannot be told."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[1])
+    names = os.sysconf_names if hasattr(os, "sysconf") else {}
+    if device.type != "cpu" or "SC_PHYS_PAGES" not in names:
+        return math.inf
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def model_of(device: torch.device) -> tuple[object, ...]:

@@ -114,4 +114,5 @@ class LanguageModel:
         return Turns(self.rope, self._tensor(rows), self._tensor(shifts))
 
     def _tensor(self, array: IntArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+        made = torch.from_numpy(np.ascontiguousarray(array))
+        return made if self.device.type == "cpu" else made.to(self.device)

@@ -13,7 +13,7 @@ import torch
 from ramify.backend.contract import Profile
 from ramify.backend.hf_tokenizer import HFTokenizer
 from ramify.backend.radix.cache import Cache
-from ramify.backend.radix.devices import free_bytes, open_device
+from ramify.backend.radix.devices import free_bytes, open_device, total_bytes
 from ramify.backend.radix.draft import Drafter
 from ramify.backend.radix.draft_cost import DraftPolicy
 from ramify.backend.radix.draft_model import DraftModel
@@ -35,7 +35,7 @@ from ramify.backend.radix.rope import Rope
 from ramify.backend.radix.saved import Identity, digest_of
 from ramify.backend.radix.scheduler import Scheduler
 from ramify.backend.radix.self_test import SelfTest
-from ramify.errors import CapabilityError, ModelLoadError
+from ramify.errors import BackendError, CapabilityError, ModelLoadError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
@@ -85,6 +85,7 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     slots = pool_slots(
         options, slot_bytes=slot_bytes, context=context, free_bytes=partial(free_bytes, device)
     )
+    _check_pool(slots, slot_bytes, device)
     pool, cache = KVPool(slots, device), Cache(slots, shared=options.cache)
     if options.host_bytes:
         cache.attach(host_tier(pool, host_slots(options, slot_bytes)))
@@ -99,6 +100,16 @@ def assemble(source: str | Path, options: RadixOptions) -> Parts:
     return Parts(
         name, folder, context, slots, held, width, engine, profile, no_blocks, identity, prepare
     )
+
+
+def _check_pool(slots: int, slot_bytes: int, device: torch.device) -> None:
+    need, there = slots * slot_bytes, total_bytes(device)
+    if need > there:
+        raise BackendError(
+            f"a pool of {slots} tokens takes {need / 1e9:.1f} GB, and the memory of this {device} "
+            f"is {there / 1e9:.1f} GB.",
+            hint="Open it with a smaller pool_tokens or pool_bytes.",
+        )
 
 
 def _drafter(options: RadixOptions, folder: Path, slots: int) -> Drafter | None:

@@ -8,6 +8,7 @@ import torch
 from ramify.backend.radix.options import RadixOptions
 from ramify.backend.radix.pool import KVPool
 from ramify.backend.radix.setup import assemble
+from ramify.errors import BackendError
 from tests.backend.radix.harness import CPU, need_compiler
 from tests.backend.radix.models import tiny
 
@@ -51,3 +52,9 @@ def test_the_pool_is_there_before_the_first_request() -> None:
     assert pool.layers == 2
     keys, values = pool.layer(1, (2, 16), (2, 16), torch.float32)
     assert not keys.any() and not values.any()
+
+
+def test_a_pool_that_no_memory_holds_is_refused_with_sizes() -> None:
+    with pytest.raises(BackendError, match=r"a pool of 10+ tokens takes [\d.]+ GB") as caught:
+        assemble(tiny("llama"), RadixOptions(pool_tokens=10**13))
+    assert "smaller pool_tokens" in str(caught.value)

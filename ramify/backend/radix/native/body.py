@@ -6,6 +6,7 @@ import ctypes
 import weakref
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,10 +92,10 @@ class NativeBody:
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext
     ) -> Largest:
         """See `GreedyBody`."""
-        best = torch.empty(len(wanted), dtype=torch.int64)
-        values = torch.empty(len(wanted), dtype=torch.float32)
-        self._run(tokens, positions, wanted, step, (None, best.data_ptr(), values.data_ptr()))
-        return Largest(best.tolist(), values.isfinite().tolist())
+        # arrays: torch's operators would hand the interpreter to whoever waits for it
+        best, values = np.empty(len(wanted), np.int64), np.empty(len(wanted), np.float32)
+        self._run(tokens, positions, wanted, step, (None, best.ctypes.data, values.ctypes.data))
+        return Largest(best.tolist(), np.isfinite(values).tolist())
 
     def _run(
         self, tokens: Tensor, positions: Tensor, wanted: Tensor, step: StepContext,

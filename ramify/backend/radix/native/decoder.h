@@ -147,7 +147,7 @@ template <class T> void Decoder<T>::gather(const StepIn& in, long who, long of) 
 template <class T> void Decoder<T>::work(const StepIn& in, long* next) {
     const long who = omp_get_thread_num(), of = omp_get_num_threads(), H = shape.hidden;
     tiles_begin();
-    const std::vector<Part> parts = parts_of(in.rows, who, of);
+    const std::vector<Part> parts = parts_of(in.rows, H, who, of);
     for (const Part& p : parts)
         for (long r = p.first + p.r0; r < p.first + p.r1; r++) {
             const T* from = (const T*)rest.embed + in.tokens[r] * H;

@@ -10,7 +10,10 @@ static inline void share(long n, long unit, long who, long of, long& first, long
 }
 
 const long FAR = 128;  // rows of a thread from which it reads all weights for its own rows
-const long FEW = 256;  // rows that a thread takes through a layer at once: they stay in its cache
+
+// Rows that a thread takes through a layer at once: they stay in its second cache, and the more there
+// are the less often weights are read
+static inline long few(long hidden) { return hidden <= 640 ? 512 : 256; }
 
 // Rows first..first+rows-1 of a step, on their way through a layer. Either all threads work on
 // them, each on some columns of a product and on its rows r0..r1-1 of the rest, and wait for each
@@ -32,11 +35,12 @@ static inline Part together(long rows, long who, long of) {
     return p;
 }
 // What a thread does of a step
-static inline std::vector<Part> parts_of(long rows, long who, long of) {
+static inline std::vector<Part> parts_of(long rows, long hidden, long who, long of) {
     if (rows < FAR * of) return {together(rows, who, of)};
     long first, last;
     share(rows, 32, who, of, first, last);
-    const long count = (last - first + FEW - 1) / FEW, size = ((last - first) / count + 31) / 32 * 32;
+    const long most = few(hidden), count = (last - first + most - 1) / most;
+    const long size = ((last - first) / count + 31) / 32 * 32;
     std::vector<Part> found;
     for (long r = first; r < last; r += size) {
         const long n = std::min(size, last - r);
