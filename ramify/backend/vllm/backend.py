@@ -165,8 +165,7 @@ class VLLMBackend:
         self, ids: Sequence[int], params: Any, salt: str, priority: float, label: str
     ) -> AsyncGenerator[Any]:
         """The engine's outputs, with its errors named."""
-        if self._closed:
-            raise BackendDiedError(f"the backend {self.name!r} is closed.")
+        self._check_open()
         if self.events is not None and self._listener is None:
             self._listener = asyncio.create_task(self.events.listen(self.started.events))
         prompt = self._vllm.TokensPrompt(prompt_token_ids=list(ids))
@@ -259,6 +258,7 @@ class VLLMBackend:
 
     async def clear_cache(self) -> None:
         """Empty the engine's prefix cache."""
+        self._check_open()
         await self.started.engine.reset_prefix_cache()
         self._leaders.mirror.clear()
 
@@ -270,6 +270,10 @@ class VLLMBackend:
             self._listener.cancel()
             await asyncio.wait([self._listener])
         await asyncio.to_thread(self.started.stop)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BackendDiedError(f"the backend {self.name!r} is closed.")
 
     def _room(self, ids: tuple[int, ...], label: str) -> int:
         """Tokens that fit behind a prompt. Raises PromptTooLongError where there is none."""

@@ -44,8 +44,10 @@ class Started:
     events: str = ""  # where it publishes what happens in its cache
 
     def stop(self) -> None:
-        """Shut it down; another one may be started after."""
+        """Shut it down; another one may be started after. vLLM shuts an engine down once more when
+        it is freed, which fails with a message where that is at the interpreter's end."""
         self.engine.shutdown()
+        self.engine = None
         if self.events:
             Path(self.events.removeprefix("ipc://")).unlink(missing_ok=True)
 

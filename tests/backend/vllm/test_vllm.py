@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -211,6 +212,10 @@ def test_qwen2_in_this_process_after_another_engine(model: Make) -> None:
     found = model("qwen2")
     with in_process(found) as backend:
         check_greedy(backend, found)
+        engine = weakref.ref(backend.started.engine)
+    assert engine() is None  # or it would complain at the end of the interpreter
+    with pytest.raises(BackendDiedError, match="is closed"):
+        run_sync(backend.clear_cache())
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
