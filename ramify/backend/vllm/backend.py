@@ -35,12 +35,7 @@ from ramify.backend.vllm.engine import Started, start
 from ramify.backend.vllm.kv_events import KVEvents
 from ramify.backend.vllm.params import logprobs_of, sampling_params
 from ramify.backend.vllm.refusals import is_refusal, refusal
-from ramify.errors import (
-    BackendDiedError,
-    BackendError,
-    PromptTooLongError,
-    Where,
-)
+from ramify.errors import BackendDiedError, BackendError, PromptTooLongError, Where
 from ramify.ir.sampling import Sampling
 
 _MOST_URGENT_S = 1e9  # beyond this all priorities are alike; the engine takes 64 bits
@@ -269,6 +264,7 @@ class VLLMBackend:
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.wait([self._listener])
+        self.started.hush()
         await asyncio.to_thread(self.started.stop)
 
     def _check_open(self) -> None:

@@ -43,6 +43,13 @@ class Started:
     priorities: bool
     events: str = ""  # where it publishes what happens in its cache
 
+    def hush(self) -> None:
+        """Called on the loop before `stop`: where nothing runs, vLLM would report the engine's end
+        as its death. What runs is told of it by that very report."""
+        handler = self.engine.output_handler
+        if handler is not None and not self.engine.output_processor.has_unfinished_requests():
+            handler.cancel()
+
     def stop(self) -> None:
         """Shut it down; another one may be started after. vLLM shuts an engine down once more when
         it is freed, which fails with a message where that is at the interpreter's end."""
@@ -87,19 +94,26 @@ def start(model: str, **options: Any) -> Started:
     HFTokenizer.load(model)  # the same complaint as everywhere, before minutes are spent
     try:
         made = vllm.AsyncEngineArgs(**arguments)
-        engine = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM.from_engine_args(made)
+        start_engine = importlib.import_module("vllm.v1.engine.async_llm").AsyncLLM.from_engine_args
+        # vLLM keeps an error of its imports, and with it this frame: the engine is none of its
+        # variables, or it would never be freed
+        return _started(start_engine(made), wanted, model, str(vllm.__version__), events)
     except Exception as error:
         raise ModelLoadError(
             f"vLLM cannot start with {model!r} ({type(error).__name__}: {error}).",
             hint="Its own messages above say more.",
         ) from error
+
+
+def _started(engine: Any, wanted: VLLMOptions, model: str, version: str, events: str) -> Started:
+    """What is known of an engine that runs."""
     config = engine.vllm_config
     cache = config.cache_config
     return Started(
         engine=engine,
         options=wanted,
         model=model,
-        version=str(vllm.__version__),
+        version=version,
         context=int(config.model_config.max_model_len),
         block=int(cache.block_size),
         cache_tokens=int(cache.num_gpu_blocks or 0) * int(cache.block_size),
