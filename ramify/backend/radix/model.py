@@ -114,5 +114,5 @@ class LanguageModel:
         return Turns(self.rope, self._tensor(rows), self._tensor(shifts))
 
     def _tensor(self, array: IntArray) -> Tensor:
-        made = torch.from_numpy(np.ascontiguousarray(array))
-        return made if self.device.type == "cpu" else made.to(self.device)
+        # `to` would hand the interpreter to whoever waits for it, also where nothing moves
+        return torch.asarray(np.ascontiguousarray(array), device=self.device)

@@ -50,7 +50,7 @@ class KVPool:
         count = math.prod(size) * dtype.itemsize
         if self.device.type != "cpu" or self._pinned or count < _PAGE:
             return torch.empty(size, dtype=dtype, device=self.device, pin_memory=self._pinned)
-        room = torch.empty(count + _PAGE, dtype=torch.uint8)
+        room = torch.empty(count + _PAGE, dtype=torch.uint8, device=self.device)
         start = -room.data_ptr() % _PAGE
         return room[start : start + count].view(dtype).view(size)
 
