@@ -153,7 +153,8 @@ class Worker:
             dead = BackendDiedError(f"the backend {self._name!r} was closed.")
         else:
             dead = BackendDiedError(
-                f"the backend {self._name!r} died: {type(cause).__name__}: {cause}",
+                f"the backend {self._name!r} died: {type(cause).__name__}: "
+                f"{str(cause).rstrip('.')}.",
                 hint="Open it again.",
             )
             dead.__cause__ = cause
