@@ -76,6 +76,15 @@ def test_what_is_held_at_a_time(steps: list[tuple[int, str, int]]) -> None:
     assert footprint(graph, len, UNITS, model="another") == Footprint(0, 0)
 
 
+def test_what_a_node_adds_begins_a_block_of_its_own() -> None:
+    graph = Graph("p")
+    prompt = Prompt().append(Text(("x" * 10,)))
+    graph.add(Generate(id=graph.next_id(), prompt=prompt, sampling=Sampling(max_tokens=10)))
+    assert footprint(graph, len, UNITS) == Footprint(20, 20)
+    assert footprint(graph, len, UNITS, block=16) == Footprint(32, 32)
+    assert footprint(graph, len, UNITS, block=20) == Footprint(20, 20)
+
+
 def test_what_is_not_read_again_makes_room() -> None:
     """A panel: its opinions are text for the verdict, which goes on behind the essay."""
     graph = Graph("p")

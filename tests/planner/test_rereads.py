@@ -137,3 +137,17 @@ def test_of_long_conversations_the_next_turn_is_known() -> None:
 
     found = promised(long.compile())
     assert found == {f"turn{turn}": (1, True) for turn in range(699)}
+
+
+def test_what_another_model_reads_again_is_in_the_cache_of_that_one() -> None:
+    @rf.program
+    def two(s: Any) -> Any:
+        s += rf.user("A long text.")
+        aside = s.fork()
+        s += rf.assistant(rf.gen("one", model="small", max_tokens=8))
+        s += rf.assistant(rf.gen("other", model="large", max_tokens=8))
+        aside += rf.user(f"Short: {s['one']}")
+        aside += rf.assistant(rf.gen("again", model="small", max_tokens=8))
+        return [s["other"], aside["again"]]
+
+    assert promised(two.compile()) == {"one": (1, False)}
