@@ -29,8 +29,8 @@ def rank(logprobs: tuple[tuple[float, ...], ...], method: SelectMethod) -> tuple
         return tuple(sum(option) for option in logprobs)
     if method == "normalized":
         return tuple(sum(option) / max(1, len(option)) for option in logprobs)
-    order = sorted(range(len(logprobs)), key=lambda i: logprobs[i])
-    return tuple(float(order.index(i)) for i in range(len(logprobs)))
+    places = {option: float(place) for place, option in enumerate(sorted(set(logprobs)))}
+    return tuple(places[option] for option in logprobs)
 
 
 async def choose(

@@ -87,3 +87,17 @@ def test_half_of_a_surrogate_pair_stops_nobody(tmp_path: Path) -> None:
 def test_a_row_that_is_no_mapping_fails_alone_also_with_a_file(tmp_path: Path) -> None:
     results = run(["abc", {"text": "a"}], tmp_path / "out.jsonl")
     assert list(results.failed) == [0] and "not a mapping of arguments" in str(results.failed[0])
+
+
+def test_rows_that_failed_are_tried_again(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    results = echo.run_batch(
+        [{"text": "a"}], backend=rf.FakeBackend(fail=lambda request: ValueError("no")), out=out
+    )
+    assert list(results.failed) == [0]
+    assert not run([{"text": "a"}], out).failed
+    assert [json.loads(line)["error"] is None for line in out.read_text().splitlines()] == [
+        False,
+        True,
+    ]
+    assert len(run([{"text": "a"}], out)) == 0
