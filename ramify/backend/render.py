@@ -9,7 +9,7 @@ from ramify.backend import contract
 from ramify.backend.chat import ChatFormat
 from ramify.backend.tokenizer import Tokenizer
 from ramify.ir.prompt import Block, NodeId, Ref
-from ramify.ir.vectors import Vectors
+from ramify.ir.vectors import Mixed, Vectors
 
 if TYPE_CHECKING:
     from ramify.backend.rendering import Rendering
@@ -35,8 +35,8 @@ class Values(Protocol):
         """A value as text."""
         ...
 
-    def piece(self, ref: Ref) -> str | Vectors:
-        """A value as a model reads it: vectors where it is vectors, else its text."""
+    def piece(self, ref: Ref) -> str | Vectors | Mixed:
+        """A value as a model reads it: with vectors where it holds vectors, else its text."""
         ...
 
     def blocks(self, blocks: tuple[Block, ...] | Ref) -> tuple[Block, ...]:

@@ -9,7 +9,7 @@ from ramify.backend import contract
 from ramify.backend.chat_template import Before
 from ramify.backend.render import Answered, Renderer, Values
 from ramify.ir.prompt import Answer, Close, Open, Parallel, Prompt, Ref, Role, Segment, Text
-from ramify.ir.vectors import Vectors
+from ramify.ir.vectors import Mixed, Vectors
 
 _KEPT = 64  # prompts whose full token tuples are kept; others are put together from their parts
 
@@ -168,11 +168,7 @@ class _Writer:
                 for text in item.parts:
                     self._write_text(text)
             elif isinstance(item, Ref):
-                piece = self._values.piece(item)
-                if isinstance(piece, Vectors):
-                    self._write_vectors(piece)
-                else:
-                    self._write_text(piece)
+                self._write_piece(self._values.piece(item))
             elif isinstance(item, Answer):
                 self._write_answer(self._values.answer(item.node))
             elif isinstance(item, Vectors):
@@ -205,6 +201,13 @@ class _Writer:
             enter = _Enter(self._place)
             found += [enter, *block.segments(), _Leave(enter, group, parallel.repair)]
         return found
+
+    def _write_piece(self, piece: str | Vectors | Mixed) -> None:
+        for part in piece.parts if isinstance(piece, Mixed) else (piece,):
+            if isinstance(part, Vectors):
+                self._write_vectors(part)
+            else:
+                self._write_text(part)
 
     def _write_text(self, text: str) -> None:
         place = self._place

@@ -6,10 +6,12 @@ from ramify.compressors.contract import (
     CompressionError,
     Compressor,
     Count,
+    ForModel,
     Kept,
     Rate,
 )
 from ramify.compressors.extractive import Extractive
+from ramify.compressors.gist import Gist
 from ramify.compressors.registry import get_compressor, register, unregister
 from ramify.compressors.words import Words
 
@@ -20,6 +22,8 @@ __all__ = [
     "Compressor",
     "Count",
     "Extractive",
+    "ForModel",
+    "Gist",
     "Kept",
     "Rate",
     "Words",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from ramify.errors import RamifyError
+from ramify.ir.vectors import Mixed
 from ramify.retrieval.contract import Passage, Passages
 
 Count = Callable[[str], int]
@@ -33,19 +34,21 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressed:
-    """A shortened text or shortened passages; `str()` is what goes into a prompt.
+    """A shortened text or shortened passages; `str()` is what goes into a prompt, or where vectors
+    stand for them, `mixed`.
 
     Passages keep their numbers; those of which nothing is left are gone. Iterating and indexing
     go to `value`.
     """
 
-    value: str | Passages
+    value: str | Passages | tuple[Mixed, ...]  # vectors: one for each passage, or for the text
     kept: tuple[Kept, ...]  # in the order of the original
     tokens_before: int  # of str(original), by the target model's own tokenizer
     tokens_after: int  # of str(value)
     target: int  # tokens that were allowed
     method: str
     note: str = ""  # what people should know: the target was missed, and why
+    original: str | Passages | None = None  # what vectors stand for
 
     @property
     def met(self) -> bool:
@@ -59,13 +62,23 @@ class Compressed:
 
     @property
     def passages(self) -> Passages:
-        """The shortened passages. CompressionError where a text was compressed."""
-        if isinstance(self.value, Passages):
-            return self.value
+        """The shortened passages, or those that vectors stand for. CompressionError where a text
+        was compressed."""
+        for found in (self.value, self.original):
+            if isinstance(found, Passages):
+                return found
         raise CompressionError("a text was compressed, so there are no passages.")
 
+    @property
+    def mixed(self) -> Mixed | None:
+        """What a model reads where vectors stand for the text: a line for each passage."""
+        return Mixed.joined(self.value, "\n") if isinstance(self.value, tuple) else None
+
     def __str__(self) -> str:
-        return str(self.value)
+        return str(self.value if self.mixed is None else self.mixed)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self) if self.mixed is None else self.mixed, spec)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -77,7 +90,10 @@ class Compressed:
         return self.value[at]
 
     def check(self, original: str | Passages) -> None:
-        """Raise CompressionError where the value is not made of the kept pieces, in order."""
+        """Raise CompressionError where the value is not made of the kept pieces, in order. Vectors
+        say nothing about pieces."""
+        if isinstance(self.value, tuple):
+            return
         if isinstance(original, str):
             pieces = [original[start:stop] for start, stop, _ in self.kept]
             same = str(self.value).split() == " ".join(pieces).split()
@@ -131,9 +147,22 @@ class Compressor(Protocol):
         ...
 
 
+@runtime_checkable
+class ForModel(Protocol):
+    """A compressor whose results only one model can read."""
+
+    def for_backend(self, backend: Any) -> Compressor:
+        """The compressor for the model of a backend. Raises CompressionError where there is none,
+        CapabilityError where the backend cannot read its results."""
+        ...
+
+
 def source_of(source: object) -> str | Passages:
-    """What can be compressed: a text, Passages, a list of Passages or texts, or a compression."""
+    """What can be compressed: a text, Passages, a list of Passages or texts, or a compression
+    (where that is vectors, what they stand for)."""
     if isinstance(source, Compressed):
+        if isinstance(source.value, tuple):
+            return source.original or ""
         return source.value
     if isinstance(source, (str, Passages)):
         return source

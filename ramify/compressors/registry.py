@@ -11,9 +11,14 @@ from difflib import get_close_matches
 
 from ramify.compressors.contract import CompressionError, Compressor
 from ramify.compressors.extractive import Extractive
+from ramify.compressors.gist import Gist
 from ramify.compressors.words import Words
 
-_FACTORIES: dict[str, Callable[[], Compressor]] = {"extractive": Extractive, "words": Words}
+_FACTORIES: dict[str, Callable[[], Compressor]] = {
+    "extractive": Extractive,
+    "gist": Gist,
+    "words": Words,
+}
 _MADE: dict[str, Compressor] = {}
 _LOCK = threading.Lock()
 

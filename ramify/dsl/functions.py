@@ -73,7 +73,9 @@ def compress(
 
     `rate` is the kept fraction of tokens (0.33 keeps a third; "auto" decides by relevance),
     `tokens` the most that is kept. With `question` the parts that matter for it are kept; without
-    it the result is the same for every question, so that its prefix stays in the cache.
+    it the result is the same for every question, so that its prefix stays in the cache. `method`:
+    "extractive" keeps sentences, "words" drops function words, "gist" says passages in vectors that
+    one model reads (docs/gist.md); or a compressor.
     """
     from ramify.compressors import get_compressor
 

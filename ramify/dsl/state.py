@@ -18,6 +18,7 @@ from ramify.ir import (
     Close,
     Generate,
     JoinMode,
+    Mixed,
     Open,
     Prompt,
     Ref,
@@ -26,6 +27,7 @@ from ramify.ir import (
     Segment,
     Text,
     View,
+    piece_of,
 )
 
 if TYPE_CHECKING:
@@ -87,6 +89,9 @@ class State:
             piece.append_to(self)
         elif isinstance(piece, (list, tuple)):
             for part in piece:
+                self._collect(part, segments)
+        elif isinstance(mixed := piece_of(piece), Mixed):
+            for part in mixed.parts:
                 self._collect(part, segments)
         else:
             segments.append(plain_segment(self._trace, piece))

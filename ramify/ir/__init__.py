@@ -38,7 +38,7 @@ from ramify.ir.prompt import (
 )
 from ramify.ir.sampling import GREEDY, SAMPLING_OPTIONS, Constraint, ConstraintKind, Sampling
 from ramify.ir.tools import Tool
-from ramify.ir.vectors import Vectors
+from ramify.ir.vectors import Mixed, Vectors, piece_of
 from ramify.ir.ways import Way, Ways
 
 __all__ = [
@@ -59,6 +59,7 @@ __all__ = [
     "Generate",
     "Graph",
     "JoinMode",
+    "Mixed",
     "Node",
     "NodeId",
     "Open",
@@ -82,5 +83,6 @@ __all__ = [
     "View",
     "Way",
     "Ways",
+    "piece_of",
     "refs_of",
 ]

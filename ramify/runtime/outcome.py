@@ -11,7 +11,18 @@ from pydantic import BaseModel
 from ramify.backend.contract import Usage
 from ramify.backend.render import Answered
 from ramify.errors import ProgramError, RamifyError
-from ramify.ir import Block, Branch, NodeId, Operand, Pack, Ref, Template, Vectors
+from ramify.ir import (
+    Block,
+    Branch,
+    Mixed,
+    NodeId,
+    Operand,
+    Pack,
+    Ref,
+    Template,
+    Vectors,
+    piece_of,
+)
 from ramify.planner.account import Status
 
 
@@ -81,12 +92,12 @@ class Outcomes:
             return outcome.text
         return text_of(self.value(ref))
 
-    def piece(self, ref: Ref) -> str | Vectors:
+    def piece(self, ref: Ref) -> str | Vectors | Mixed:
         """A value as a model reads it."""
         if type(self._of(ref.node).value) is str:  # by far the most
             return self.text(ref)
-        value = self.value(ref)
-        return value if isinstance(value, Vectors) else self.text(ref)
+        found = piece_of(self.value(ref))
+        return self.text(ref) if found is None else found
 
     def value(self, ref: Ref) -> Any:
         """A value as Python sees it."""

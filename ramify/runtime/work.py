@@ -101,7 +101,10 @@ async def _view(run: Run, node: View) -> Outcome:
 async def _compress(run: Run, node: Compress) -> Outcome:
     source = run.outcomes.operand(node.source)
     question = run.outcomes.operand(node.question)
-    short = await node.compressor.compress(
+    compressor = node.compressor
+    if hasattr(compressor, "for_backend"):  # a ForModel: only one model can read its results
+        compressor = compressor.for_backend(run.backends[""])
+    short = await compressor.compress(
         source if hasattr(source, "__iter__") else text_of(source),
         question=None if question is None else text_of(question),
         rate=node.rate,
@@ -109,6 +112,8 @@ async def _compress(run: Run, node: Compress) -> Outcome:
         count=run.backends[""].renderer.count_text,
     )
     note = f"{short.tokens_before} to {short.tokens_after} tokens"
+    if short.mixed is not None:
+        note += ", vectors"
     return Outcome(value=short, text=str(short), note=note)
 
 

@@ -72,7 +72,7 @@ async def test_a_plug_in(plugged_in: None) -> None:
 def test_unknown_names_and_objects() -> None:
     with pytest.raises(CompressionError, match=r"'extractiv'\. Did you mean 'extractive'\?"):
         get_compressor("extractiv")
-    with pytest.raises(CompressionError, match="Known: extractive, words"):
+    with pytest.raises(CompressionError, match="Known: extractive, gist, words"):
         get_compressor("zzz")
     for wrong in (3, object(), Words):
         with pytest.raises(CompressionError, match="is not a compressor"):

@@ -84,7 +84,7 @@ class RadixBackend:
         self._device = parts.engine.model.device
         self._demand = parts.engine.scheduler.cache.demand
         self._seeds = itertools.count(options.seed * 1_000_003 + 1)
-        self._identity = parts.identity
+        self._identity, self.model_folder = parts.identity, parts.folder
         self._worker = Worker(parts.engine, self.name, parts.prepare)
         self._finalizer = weakref.finalize(self, _stop, self._worker)
 
@@ -250,7 +250,7 @@ class RadixBackend:
         if not prompt.ids:
             raise BackendError("the prompt is empty.", where=Where(node=label))
         self._check_ids(prompt.ids, label)
-        check_vectors(prompt, self._vector_width, self.name, label)
+        check_vectors(prompt, self._vector_width, self._identity.model, self.name, label)
         if length >= self.context:
             raise PromptTooLongError(
                 f"the prompt has {length} tokens, and {self.name!r} has a context of "

@@ -92,9 +92,9 @@ class Inserted:
         return (np.array(self.rows), np.stack(self.values)) if self.rows else None
 
 
-def check_vectors(prompt: TokenPrompt, width: int, model: str, label: str) -> None:
+def check_vectors(prompt: TokenPrompt, width: int, digest: str, model: str, label: str) -> None:
     """Raise BackendError for vectors that do not fit the prompt or a model of this width (0: it
-    takes none, CapabilityError)."""
+    takes none, CapabilityError), or that say that they were made for another one than `digest`."""
     before = 0
     for span in prompt.vectors:
         if not before <= span.start <= span.stop <= len(prompt.ids):
@@ -115,5 +115,11 @@ def check_vectors(prompt: TokenPrompt, width: int, model: str, label: str) -> No
                 f"the vectors are {span.vectors.width} wide, and {model!r} reads vectors of "
                 f"{width}.",
                 hint="Vectors belong to the model that they were made for.",
+                where=Where(node=label),
+            )
+        if span.vectors.model not in ("", digest):
+            raise BackendError(
+                f"the vectors were made for model {span.vectors.model}, and {model!r} is {digest}.",
+                hint="Only that model can read them: make them again for this one.",
                 where=Where(node=label),
             )

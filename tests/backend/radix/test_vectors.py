@@ -196,7 +196,7 @@ def test_models_whose_layers_look_tokens_up_take_none() -> None:
     Model.config.hidden_size_per_layer_input = 16
     assert vector_width(Model()) == 0
     with pytest.raises(CapabilityError, match="'m' takes no vectors"):
-        check_vectors(prompt(soft(1)), 0, "m", "")
+        check_vectors(prompt(soft(1)), 0, "", "m", "")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Training gist heads: the run, and rows of a file as what it learns from."""
