@@ -12,6 +12,7 @@ from ramify.backend.radix.options import free_host_bytes
 from ramify.errors import BackendError
 
 _KINDS = ("cpu", "cuda", "mps", "xpu")
+HOST = torch.device("cpu")  # for what must come out the same beside any device
 
 
 def open_device(name: str) -> torch.device:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ramify.backend.hf_tokenizer import HFTokenizer
+from ramify.backend.radix.devices import HOST
 from ramify.backend.radix.families import vector_width
 from ramify.backend.radix.gist.head import load_head
 from ramify.backend.radix.gist.resampler import Resampler, Shape
@@ -54,7 +55,7 @@ class Encoder:
         self._resampler, self.facts = load_head(head, folder)
         self.tokenizer = HFTokenizer.load(folder)
         self.model, _ = load_model(
-            folder, device="cpu", dtype="float32", remote_code=False, attention="sdpa"
+            folder, device=str(HOST), dtype="float32", remote_code=False, attention="sdpa"
         )
         self.width = vector_width(self.model)
         if self.width != self._resampler.shape.width:
@@ -88,12 +89,16 @@ def encode(
 ) -> Tensor:
     """The vectors of segments that are read together, [n, width]."""
     shape, sizes = resampler.shape, [len(part) for part in parts]
-    ids = torch.tensor([[token for part in parts for token in part]])
+    device = resampler.sharp.device
+    ids = torch.tensor([[token for part in parts for token in part]], device=device)
     states = hidden_states(model, ids, torch.ones_like(ids), shape.taps)
     embedded = model.get_input_embeddings()(ids).float()
-    counts = torch.tensor([share(size, ratio, shape.slots) for size in sizes])
+    counts = [share(size, ratio, shape.slots) for size in sizes]
     out: Tensor = resampler(
-        cut(states, [sizes]), cut(embedded, [sizes]), torch.tensor(sizes), counts
+        cut(states, [sizes]),
+        cut(embedded, [sizes]),
+        torch.tensor(sizes, device=device),
+        torch.tensor(counts, device=device),
     )
     return out
 

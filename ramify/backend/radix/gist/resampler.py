@@ -87,7 +87,7 @@ class Resampler(nn.Module):
         self.blocks = nn.ModuleList(Block(inner, shape.heads) for _ in range(shape.blocks))
         self.point = nn.Linear(inner, pointers * _POINTER, bias=False)
         self.pointed = nn.Linear(inner, pointers * _POINTER, bias=False)
-        self.sharp = nn.Parameter(torch.full((pointers,), _SHARP))
+        self.sharp = nn.Parameter(self.take.weight.new_full((pointers,), _SHARP))
         copies = [nn.Linear(shape.width, shape.width, bias=False) for _ in range(pointers)]
         self.copies = nn.ModuleList(copies)
         self.say = nn.Linear(inner, shape.width, bias=False)
