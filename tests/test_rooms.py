@@ -18,7 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "planner": {"ir", "backend"},  # of the backend its contract alone, see below
     "runtime": {"ir", "backend", "planner"},
     "retrieval": set(),
-    "compressors": {"retrieval"},
+    "compressors": {"ir", "backend", "retrieval"},  # gist: vectors, which the engine writes
     "router": {"retrieval"},
     "dsl": {"ir", "backend", "planner", "runtime", "retrieval", "compressors", "router"},
     "demo": {"ir", "backend", "dsl", "retrieval", "runtime", "ramify"},

@@ -1,5 +1,9 @@
 import asyncio
 import random
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -139,13 +143,28 @@ async def test_the_same_request_gives_the_same_object() -> None:
     assert other == first
 
 
-async def test_many_at_once_share_batches() -> None:
-    embedder = HashEmbedder(delay=0.01)
+async def test_many_at_once_share_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    embedder = HashEmbedder(gate=gate)
     made = Extractive(embedder=embedder)
+    assert made._batcher is not None
     texts = [f"{TOWN} It is town {n}. It sells {n} sheep." for n in range(20)]
-    shorts = await asyncio.gather(
-        *(made.compress(text, question="sheep", tokens=8, count=by_words) for text in texts)
-    )
+    asked: list[str] = []
+    submit = made._batcher.submit
+
+    def counted(texts: Sequence[str], kind: Literal["query", "passage"]) -> Future[Any]:
+        asked.append(kind)
+        return submit(texts, kind)
+
+    monkeypatch.setattr(made._batcher, "submit", counted)
+    running = [
+        asyncio.create_task(made.compress(text, question="sheep", tokens=8, count=by_words))
+        for text in texts
+    ]
+    while len(asked) < 40:  # a question and its sentences, each
+        await asyncio.sleep(0.001)
+    gate.set()
+    shorts = await asyncio.gather(*running)
     assert all("sheep" in str(short) for short in shorts)
     assert len(embedder.calls) < 20
 
