@@ -163,8 +163,9 @@ def batch(
     for number, failure in results.failed.items():
         typer.echo(f"row {number}: {failure}", err=True)
     usage = results.usage
+    count = f"{len(results)} row" + "s" * (len(results) != 1)
     typer.echo(
-        f"{len(results)} rows run, {len(results.failed)} failed; {usage.computed_tokens} prompt "
+        f"{count} run, {len(results.failed)} failed; {usage.computed_tokens} prompt "
         f"tokens computed, {usage.cached_tokens} cached, {usage.output_tokens} written",
         err=True,
     )

@@ -68,7 +68,7 @@ def test_batch_resumes_and_tells_failed_rows(folder: Path) -> None:
     assert done.returncode == 1 and "row 1: cannot" in done.stderr
     assert "3 rows run, 1 failed" in done.stderr
     done = ramify(folder, *words)
-    assert "1 rows run, 1 failed" in done.stderr
+    assert "1 row run, 1 failed" in done.stderr
     done = ramify(folder, "batch", "prog.py", "-", "o.jsonl", "-b", "fake:", "--quiet", stdin=rows)
     assert len((folder / "o.jsonl").read_text().splitlines()) == 3
 
@@ -130,7 +130,7 @@ def test_an_empty_file_is_a_batch_of_no_rows(folder: Path) -> None:
 def test_rows_of_a_file_with_a_byte_order_mark(folder: Path) -> None:
     (folder / "in.jsonl").write_text('{"text": "a"}\n', encoding="utf-8-sig")
     done = ramify(folder, "batch", "prog.py", "in.jsonl", "out.jsonl", "-b", "fake:", "--quiet")
-    assert done.returncode == 0 and "1 rows run, 0 failed" in done.stderr
+    assert done.returncode == 0 and "1 row run, 0 failed" in done.stderr
 
 
 def test_text_that_utf8_cannot_hold_is_printed_all_the_same(folder: Path) -> None:
@@ -166,5 +166,5 @@ def test_an_interrupted_batch_says_how_to_go_on(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted with 1 rows finished; run the same command to go on" in said
+    assert "interrupted with 1 row finished; run the same command to go on" in said
     assert len((folder / "out.jsonl").read_text().splitlines()) == 1

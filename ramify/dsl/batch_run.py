@@ -62,7 +62,8 @@ class BatchInterruptedError(KeyboardInterrupt):
     """A batch was interrupted; `results` has the rows that were finished."""
 
     def __init__(self, program: str, results: BatchResult) -> None:
-        super().__init__(f"batch of {program!r} interrupted with {len(results)} rows finished")
+        count = f"{len(results)} row" + "s" * (len(results) != 1)
+        super().__init__(f"batch of {program!r} interrupted with {count} finished")
         self.results = results
 
 

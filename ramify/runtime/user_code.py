@@ -31,7 +31,8 @@ async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs
     """Call user code where it belongs: async on its own loop, sync on a thread.
 
     What it raises comes out as it is, but for SystemExit and KeyboardInterrupt, which would end
-    the event loop of everybody: they become a RamifyError.
+    the event loop of everybody, and a CancelledError where nobody cancelled the run: they become a
+    RamifyError.
     """
     try:
         if is_async(function):
@@ -39,5 +40,9 @@ async def user_code(run: Run, function: Callable[..., Any], *args: Any, **kwargs
         found = await in_thread(function, *args, **kwargs)
         # a plain function that calls an async one and returns what that gives
         return await at_home(run, found) if inspect.iscoroutine(found) else found
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise RamifyError(f"the program raised {type(error).__name__}: {error}") from error
+    except (SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        said = f": {error}" if str(error) else "."
+        raise RamifyError(f"the program raised {type(error).__name__}{said}") from error

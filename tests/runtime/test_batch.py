@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import ramify as rf
 from ramify.errors import ProgramError
+from ramify.runtime.result import Result
 
 
 @rf.program
@@ -137,6 +139,60 @@ def test_a_failed_row_stops_nobody_else() -> None:
     with pytest.raises(ValueError, match="row three"):
         _ = results[3].text
     assert results[4].ok
+
+
+def test_a_row_that_raises_a_cancellation_is_a_failed_row() -> None:
+    @rf.program
+    async def p(s: rf.State, i: int) -> Any:
+        if i == 0:
+            raise asyncio.CancelledError
+        return str(i)
+
+    rows = [{"i": i} for i in range(4)]
+    results = p.run_batch(rows, backend=rf.FakeBackend(), concurrency=1)
+    assert [r.text for r in results[1:]] == ["1", "2", "3"]
+    assert str(results.failed[0]) == "program 'p': the program raised CancelledError."
+
+
+def test_a_batch_that_is_cancelled_cancels_its_rows() -> None:
+    async def main() -> list[int]:
+        here, ended = threading.Event(), []
+
+        @rf.program
+        async def p(s: rf.State, i: int) -> Any:
+            try:
+                if i == 1:
+                    here.set()
+                await asyncio.Event().wait()
+            finally:
+                ended.append(i)
+
+        rows = [{"i": i} for i in range(2)]
+        work = asyncio.create_task(p.arun_batch(rows, backend=rf.FakeBackend()))
+        await asyncio.to_thread(here.wait)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        while len(ended) < 2:  # on the background loop
+            await asyncio.sleep(0)
+        return sorted(ended)
+
+    assert asyncio.run(main()) == [0, 1]
+
+
+@pytest.mark.parametrize("name", ["concurrency", "window"])
+@pytest.mark.parametrize("value", ["3", 0, 2.5, None, True])
+def test_options_that_are_no_counts_are_named(name: str, value: Any) -> None:
+    with pytest.raises(ProgramError) as refused:
+        label.run_batch([], backend=rf.FakeBackend(), **{name: value})
+    assert str(refused.value) == f"{name}={value!r} is not allowed. A whole number from 1 up."
+
+
+@pytest.mark.parametrize(("rows", "says"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows")])
+def test_an_interrupt_counts_its_rows(rows: int, says: str) -> None:
+    done = rf.BatchResult({i: Result("p", i) for i in range(rows)})
+    said = str(rf.BatchInterruptedError("p", done))
+    assert said == f"batch of 'p' interrupted with {says} finished"
 
 
 def test_rows_that_do_not_fit_the_program_are_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import ramify as rf
 from ramify.errors import BackendDiedError
@@ -36,6 +37,43 @@ def test_after_a_failure_the_next_row_leads() -> None:
     results = ask.run_batch([{"text": "a"}] * 4, backend=rf.FakeBackend(fail=fail), concurrency=1)
     assert len(results.failed) == 1
     assert len(asked) == 2  # the row that failed, and one for all others
+
+
+class Tags(BaseModel):
+    tags: list[str]
+
+
+@pytest.mark.parametrize("schema", [Tags, Tags.model_json_schema()], ids=["model", "dict"])
+def test_rows_with_equal_work_have_values_of_their_own(schema: Any) -> None:
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.user("Which tags?")
+        s += rf.assistant(rf.gen("found", schema=schema))
+        return s["found"]
+
+    def tags(result: rf.Result) -> list[str]:
+        found = result.value
+        return found.tags if isinstance(found, Tags) else found["tags"]
+
+    backend = rf.FakeBackend(reply='{"tags": ["a"]}')
+    results = p.run_batch([{}] * 3, backend=backend)
+    assert len(backend.calls) == 1 and [tags(r) for r in results] == [["a"]] * 3
+    for number, result in enumerate(results):
+        tags(result).append(str(number))
+    assert [tags(r) for r in results] == [["a", str(number)] for number in range(3)]
+
+
+def test_what_a_row_does_to_its_value_is_not_seen_by_rows_after_it() -> None:
+    @rf.program
+    def p(s: rf.State) -> Any:
+        s += rf.gen("found", schema={"type": "array", "items": {"type": "string"}})
+        found = s["found"].resolve()
+        found.append("mine")
+        return ",".join(found)
+
+    backend = rf.FakeBackend(reply='["a"]')
+    results = p.run_batch([{}] * 3, backend=backend, concurrency=1)
+    assert len(backend.calls) == 1 and [r.text for r in results] == ["a,mine"] * 3
 
 
 def test_the_oldest_outcomes_go_first() -> None:

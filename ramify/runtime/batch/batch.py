@@ -5,22 +5,24 @@ other, and let go `concurrency` at a time, and no more than the prefix caches ho
 backends that say how large these are. Where a row had to wait for room, or no backend says, rows
 that have begun go before those that have not. Equal deterministic work of rows under way is done
 once. Without optimization (`Policy(optimize=False)`) rows go as they come, `concurrency` at
-a time.
+a time. They are read on a thread of their own (see `Reader`), a window when the one before it has
+gone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import count, islice
+from itertools import count
 
 from ramify.backend.contract import Backend
 from ramify.errors import ProgramError
 from ramify.planner import order_rows
 from ramify.runtime.batch.needs import Needs
+from ramify.runtime.batch.reader import Reader
 from ramify.runtime.batch.row import Row
 from ramify.runtime.batch.turns import Turns
 from ramify.runtime.collector import fewer_collections
@@ -48,8 +50,11 @@ class BatchOptions:
     explain: bool = False
 
     def __post_init__(self) -> None:
-        if self.concurrency < 1 or self.window < 1:
-            raise ProgramError("concurrency and window must be at least 1.")
+        for name, value in (("concurrency", self.concurrency), ("window", self.window)):
+            if type(value) is not int or value < 1:
+                raise ProgramError(
+                    f"{name}={value!r} is not allowed.", hint="A whole number from 1 up."
+                )
 
 
 class Batch:
@@ -82,22 +87,22 @@ class Batch:
             raise failed.exceptions[0] from None
 
     async def _run(self, tasks: Iterable[Task], group: asyncio.TaskGroup) -> None:
-        numbered = enumerate(tasks)
         few = self.options.concurrency <= _FIRST_PART
         part = self.options.window if few else _FIRST_PART
-        while window := list(self._rows(islice(numbered, self.options.window))):
-            beside = min(len(window), self.options.concurrency) - 1
-            for row in window:
-                row.run.load.beside = beside
-            while window:
-                ready = await self._traced(window[:part], group)
-                window = window[part:]
-                part *= 2
-                if window and not self._needs.fit([row.need for row in ready]):
-                    # the order matters, and over more rows there is a better one
-                    ready = self._ordered(ready + await self._traced(window, group))
-                    window = []
-                await self._let_go(ready)
+        with Reader(enumerate(tasks)) as reader:
+            while window := self._rows(await reader.take(self.options.window)):
+                beside = min(len(window), self.options.concurrency) - 1
+                for row in window:
+                    row.run.load.beside = beside
+                while window:
+                    ready = await self._traced(window[:part], group)
+                    window = window[part:]
+                    part *= 2
+                    if window and not self._needs.fit([row.need for row in ready]):
+                        # the order matters, and over more rows there is a better one
+                        ready = self._ordered(ready + await self._traced(window, group))
+                        window = []
+                    await self._let_go(ready)
 
     async def _traced(self, rows: list[Row], group: asyncio.TaskGroup) -> list[Row]:
         """Trace rows, and put them in order; those that take too long go last."""
@@ -127,12 +132,14 @@ class Batch:
         self._needs.leave(row.number, row.need)
         self._slots.release()
 
-    def _rows(self, numbered: Iterable[tuple[int, Task]]) -> Iterator[Row]:
+    def _rows(self, numbered: Iterable[tuple[int, Task]]) -> list[Row]:
+        rows = []
         for index, task in numbered:
             run = Run(task.graph, self.backends, self.policy, shared=self.shared)
             row = Row(index, task, run)
             run.gate = row.gate
-            yield row
+            rows.append(row)
+        return rows
 
     def _ordered(self, rows: list[Row]) -> list[Row]:
         here = [row for row in rows if row.at_gate.is_set()]
