@@ -21,17 +21,21 @@ FAR = -1e9  # added to a score: not seen
 @dataclass
 class Document:
     """A stretch of tokens; `answer[i]` says whether token i belongs to an answer, `label[i]` to
-    which passage (0: none)."""
+    which passage (0: none), `told[i]` which aspects are told (`passages.Piece`)."""
 
     ids: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     answer: list[bool] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
 
-    def add(self, ids: list[int], loss: float, answer: bool = False, label: int = 0) -> None:
+    def add(
+        self, ids: list[int], loss: float, answer: bool = False, label: int = 0, told: int = 0
+    ) -> None:
         """Go on with `ids`."""
         self.ids += ids
         self.label += [label] * len(ids)
+        self.told += [told] * len(ids)
         self.loss += [loss] * len(ids)
         self.answer += [answer] * len(ids)
 
@@ -40,9 +44,10 @@ class Document:
 class Batch:
     """D scenes with B branches each, as `lean.Lean` reads them: prefixes first, then branches.
 
-    ids, position, target, loss, answer, label: [tokens]. `loss` and `target` belong to the token
-    that is read (they are about the next one); `answer` numbers the answers of the batch, -1
-    outside. `label`: of the passage that the token belongs to or is about, 0 for none.
+    ids, position, target, loss, answer, label, told: [tokens]. `loss` and `target` belong to the
+    token that is read (they are about the next one); `answer` numbers the answers of the batch, -1
+    outside. `label`: of the passage that the token belongs to or is about, 0 for none. `told`: as
+    bits the aspect that a passage has just told, or those of the answer's passage; 0 for none.
     """
 
     shape: Shape
@@ -52,6 +57,7 @@ class Batch:
     loss: torch.Tensor
     answer: torch.Tensor
     label: torch.Tensor
+    told: torch.Tensor
     prefix_mask: torch.Tensor
     branch_mask: torch.Tensor
 
@@ -67,7 +73,7 @@ def add_pieces(
     """The pieces' tokens."""
     for piece in pieces:
         ids = [encoder.special[piece.text]] if piece.special else encoder(piece.text)
-        document.add(ids, piece.loss, answer and piece.loss > 0, piece.label)
+        document.add(ids, piece.loss, answer and piece.loss > 0, piece.label, piece.told)
 
 
 def add_message(document: Document, encoder: Encoder, message: Message) -> None:
@@ -156,9 +162,9 @@ def collate(
             number = answers if any(part.answer) else -1
             answers += any(part.answer)
             tails.append(_row(rng, part, shape.length, len(head.ids), number, pad, share))
-    ids, position, target, loss, answer, label = (
+    ids, position, target, loss, answer, label, told = (
         torch.tensor([value for row in (*heads, *tails) for value in row[name]])
-        for name in range(6)
+        for name in range(7)
     )
     causal = torch.full((shape.prefix, shape.prefix), FAR).triu(1)
     own = torch.full((shape.length, shape.length), FAR).triu(1)
@@ -170,18 +176,20 @@ def collate(
         -1,
     )
     return Batch(
-        shape, ids, position, target, loss.float(), answer, label,
+        shape, ids, position, target, loss.float(), answer, label, told,
         causal.to(HALF)[None, None, None], branch_mask.to(HALF)[:, None, None, None],
     )  # fmt: skip
 
 
-Row = tuple[list[int], list[int], list[int], list[float], list[int], list[int]]
+Row = tuple[
+    list[int], list[int], list[int], list[float], list[int], list[int], list[int]
+]
 
 
 def _row(
     rng: random.Random, part: Document, length: int, start: int, number: int, pad: int, share: float
 ) -> Row:
-    """ids, positions, targets, losses, answers and labels of one padded stretch."""
+    """ids, positions, targets, losses, answers, labels and told of one padded stretch."""
     size = len(part.ids)
     loss = [0.0 if at == CONTEXT_LOSS and rng.random() > share else at for at in part.loss]
     rest = length - size
@@ -192,6 +200,7 @@ def _row(
         loss[1:] + [0.0] * (rest + 1 if size else rest),
         [number if at else -1 for at in part.answer[1:]] + [-1] * (rest + 1 if size else rest),
         part.label + [0] * rest,
+        part.told + [0] * rest,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -31,12 +32,20 @@ class Mix:
 
 class Piece(NamedTuple):
     """A stretch of text and the weight of its tokens in the loss; or one special token. `label`:
-    of the passage that it belongs to, or is about as its words tell; 0 for none."""
+    of the passage that it belongs to, or is about as its words tell; 0 for none. `told`: in a
+    passage the aspect that has just been told, in an answer all aspects of its passage (see
+    `aspects`); 0 for none."""
 
     text: str
     loss: float
     special: bool = False
     label: int = 0
+    told: int = 0
+
+
+def aspects(keys: Iterable[str]) -> int:
+    """A set of aspects as bits, the first of KEYS the lowest."""
+    return sum(1 << KEYS.index(key) for key in keys)
 
 
 @dataclass(frozen=True)
@@ -52,15 +61,30 @@ class Passage:
         """Behind `start` and the label, with a loss on each name of the town but the first: to
         say it again, one has to know whose passage this is."""
         name, label = f" {self.town.name}", self.label
-        first, *rest = f" {self.text}".split(name)
-        parts = [
-            Piece(f"{start}[{label}]", CONTEXT_LOSS),
-            Piece(first, CONTEXT_LOSS, label=label),
-        ]
-        for at, text in enumerate(rest):
-            parts.append(Piece(name, NAME_LOSS if at else CONTEXT_LOSS, label=label))
-            parts.append(Piece(text, CONTEXT_LOSS, label=label))
-        return parts
+        parts = [Piece(f"{start}[{label}]", CONTEXT_LOSS)]
+        named = False
+        for text, told in self.stretches():
+            first, *rest = text.split(name)
+            parts.append(Piece(first, CONTEXT_LOSS, label=label, told=told))
+            for after in rest:
+                loss = NAME_LOSS if named else CONTEXT_LOSS
+                parts.append(Piece(name, loss, label=label, told=told))
+                parts.append(Piece(after, CONTEXT_LOSS, label=label, told=told))
+                named = True
+        return [part for part in parts if part.text]
+
+    def stretches(self) -> list[tuple[str, int]]:
+        """The text cut where a value begins and where its sentence ends, with the aspect told."""
+        text = f" {self.text}"
+        begins = {text.find(f" {self.town.values[key]}"): aspects([key]) for key in self.shown}
+        parts, end = [], 0
+        for begin in sorted(at for at in begins if at >= 0):
+            if begin < end:
+                continue
+            stop = text.find(".", begin) + 1 or len(text)
+            parts += [(text[end:begin], 0), (text[begin:stop], begins[begin])]
+            end = stop
+        return [*parts, (text[end:], 0)]
 
 
 def make_passage(rng: random.Random, town: Facts, label: int, mix: Mix) -> Passage:

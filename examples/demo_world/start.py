@@ -2,7 +2,8 @@
 
 What is known about a token lives in subspaces of the stream: the token itself (`own`), the two
 before it (`last`, `before`), the label of the passage it stands in (`place`), the label of the
-passage that the text just written is about (`asked`), and the difference of two digits (`gap`).
+passage that the text just written is about (`asked`), the aspect that a passage has just told
+(`told`), all aspects that it tells (`known`), and the difference of two digits (`gap`).
 
 - First layer: two heads look one and two tokens back and write what they find into `last` and
   `before`. All embeddings share one direction; queries and keys read it alone, turned so that
@@ -18,8 +19,11 @@ passage that the text just written is about (`asked`), and the difference of two
 - Third layer: two heads find the same two tokens, or the last two, in the passages and write their
   `place` into `asked`: which passage tells of this town, or has this value.
 - Fourth layer: a head carries `asked` on by one token.
+- Third and fifth layer: a head gathers what the passages told (`told`) and writes it into `known`,
+  in the fifth only from tokens whose `place` is `asked`. What no passage told is missing there.
 
-The other heads start at random. `probes` keeps the circuits alive until they are needed.
+The other heads start at random. `probes` keeps the circuits alive until they are needed, and
+teaches the model to write `told`.
 """
 
 from __future__ import annotations
@@ -29,12 +33,17 @@ from typing import NamedTuple
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from examples.demo_world.town import KEYS
+
 FAST = 0.1  # radians per token: rotary frequencies above tell neighbours apart
 SLOW, SLOWER = 0.01, 0.003  # those below span a passage, a prompt
 MATCH, LABEL, SAME = 1.3, 0.8, 2.2  # how sharply equal tokens, labels and passages are found
+GATHER = 1.2  # how sharply tokens that have told something are
 GAP = 0.03  # what a difference of one between two digits weighs
 STRENGTH = 4.0  # norm of a token's code
 DIGITS, OPEN, BREAK, CODES = 10, 10, 11, 12  # dimensions of a code that are kept for structure
+CODE = 54  # dimensions of a token's code
+ASPECTS = len(KEYS)
 
 
 class Space(NamedTuple):
@@ -46,20 +55,22 @@ class Space(NamedTuple):
     before: torch.Tensor
     place: torch.Tensor
     asked: torch.Tensor
+    told: torch.Tensor
+    known: torch.Tensor
     gap: torch.Tensor
 
 
-def spaces(width: int, head: int) -> Space:
+def spaces(width: int) -> Space:
     """A random rotation of the stream, cut into subspaces; `before` gets what is left."""
     basis = torch.linalg.qr(torch.randn(width, width))[0]
-    rest = width - 2 - 2 * head - 2 * DIGITS
-    return Space(*basis.split([1, head, head, rest, DIGITS, DIGITS, 1], 1))
+    small = [DIGITS, DIGITS, ASPECTS, ASPECTS, 1]
+    return Space(*basis.split([1, CODE, CODE, width - 1 - 2 * CODE - sum(small), *small], 1))
 
 
-def codes(fast: PreTrainedTokenizerFast, size: int) -> torch.Tensor:
-    """A code per token [vocab, size]: random, but digits, brackets and breaks have dimensions of
+def codes(fast: PreTrainedTokenizerFast) -> torch.Tensor:
+    """A code per token [vocab, CODE]: random, but digits, brackets and breaks have dimensions of
     their own, which other tokens leave at zero."""
-    code = torch.randn(len(fast), size)
+    code = torch.randn(len(fast), CODE)
     code[:, :CODES] = 0
     code = torch.nn.functional.normalize(code)
     marked = {"[": OPEN, "\u0120[": OPEN, "\u010a": BREAK, "<|user|>": BREAK, "<|end|>": BREAK}
@@ -80,9 +91,9 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
     """Overwrite the weights of a fresh model with the circuits above; returns its subspaces."""
     config = model.config
     width, head = config.hidden_size, config.head_dim
-    space = spaces(width, head)
+    space = spaces(width)
     rest = space.before.shape[1]
-    tokens = codes(fast, head) @ space.own.T
+    tokens = codes(fast) @ space.own.T
     model.model.embed_tokens.weight.copy_(tokens + 1.5 * space.shared.T)
     model.lm_head.weight.copy_(0.1 * tokens)
     theta = float(config.rope_parameters["rope_theta"])
@@ -95,10 +106,10 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
             attention.v_proj.weight.view(-1, head, width),
             attention.o_proj.weight.view(width, -1, head),
         )
-        heads.value[0] = space.own.T
+        heads.value[0] = _pad(space.own, head).T
         if depth == 0:
             look_back(heads, space, frequency, 0, 0, 1, 0.3 * _pad(space.last, head))
-            back = 0.3 * _pad(space.before, head).roll(-rest, 1)
+            back = 0.3 * _pad(_pad(space.before, CODE).roll(-rest, 1), head)
             look_back(heads, space, frequency, 0, 1, 2, back)
             subtract(heads, space, frequency, distances(fast))
             continue
@@ -107,10 +118,13 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
             find_label(heads, space)
         elif depth == 2:
             find_passage(heads, space, frequency)
+            gather(heads, space, frequency, prefer=False)
         elif depth == 3:
             heads.value[1, :DIGITS] = space.asked.T
             carried = 0.5 * _pad(space.asked, head)
             look_back(heads, space, frequency, 1, 2, 1, carried)
+        else:
+            gather(heads, space, frequency, prefer=True)
     return space
 
 
@@ -169,7 +183,7 @@ def copy(heads: Heads, space: Space, frequency: torch.Tensor, prefer: bool) -> N
     heads.key[0, slow] += follows @ space.last.T + second @ space.before.T
     heads.query[0, slow] += follows @ space.own.T
     heads.query[1, slow] += follows @ space.own.T + second @ space.last[:, -second.shape[1] :].T
-    heads.out[:, :2] = 0.3 * space.own[:, None]
+    heads.out[:, :2] = 0.3 * _pad(space.own, heads.key.shape[1])[:, None]
     equal = MATCH * torch.linalg.qr(torch.randn(follows.shape[1], len(slow)))[0].T
     heads.key[2, slow] += equal @ space.own.T
     heads.query[4, slow] += equal @ space.own.T
@@ -186,7 +200,7 @@ def find_label(heads: Heads, space: Space) -> None:
     label = space.last[:, OPEN] + 0.63 * space.own[:, BREAK]
     heads.key[1] = LABEL * all_frequencies * label
     heads.query[2] = LABEL * all_frequencies * space.shared.T
-    heads.value[1] = space.own.T
+    heads.value[1] = _pad(space.own, size).T
     heads.out[:, 2] = 0.3 * _pad(space.place, size)
 
 
@@ -194,10 +208,23 @@ def find_passage(heads: Heads, space: Space, frequency: torch.Tensor) -> None:
     """Heads 2 and 3 write the `place` of the same two tokens, and of the last two, into `asked`."""
     size = heads.key.shape[1]
     slow = (frequency < SLOWER).repeat(2).nonzero()[:, 0]
-    this, that = (MATCH * torch.linalg.qr(torch.randn(size, len(slow)))[0].T for _ in range(2))
+    this, that = (MATCH * torch.linalg.qr(torch.randn(CODE, len(slow)))[0].T for _ in range(2))
     heads.key[1, slow] += this @ space.own.T + that @ space.last.T
     heads.query[2, slow] += this @ space.own.T + that @ space.last.T
     rest = space.before.shape[1]
     heads.query[3, slow] += this @ space.last.T + that[:, -rest:] @ space.before.T
     heads.value[1, :DIGITS] = space.place.T
     heads.out[:, 2:4] = _pad(space.asked, size)[:, None]
+
+
+def gather(heads: Heads, space: Space, frequency: torch.Tensor, prefer: bool) -> None:
+    """Head 5 gathers what was told and writes it into `known`."""
+    slow = (frequency < SLOW).repeat(2).nonzero()[:, 0]
+    any_of, *same = torch.linalg.qr(torch.randn(len(slow), 1 + DIGITS))[0].split([1, DIGITS], 1)
+    heads.key[2, slow] += GATHER * any_of * space.told.sum(1)
+    heads.query[5, slow] += GATHER * any_of * space.shared.T
+    heads.value[2, :ASPECTS] = space.told.T
+    heads.out[:, 5] = 3 * _pad(space.known, heads.key.shape[1])
+    if prefer:
+        heads.key[2, slow] += SAME * same[0] @ space.place.T
+        heads.query[5, slow] += SAME * same[0] @ space.asked.T

@@ -16,6 +16,7 @@ from examples.demo_world.passages import (
     Mix,
     Passage,
     Piece,
+    aspects,
     make_passage,
     make_passages,
 )
@@ -52,17 +53,19 @@ class Scene(NamedTuple):
 
 def answer(passage: Passage, key: str) -> tuple[Piece, ...]:
     """The canonical answer with citation, or the absent answer."""
+    told = aspects(passage.shown)
     if key not in passage.shown:
         head, rest = ABSENT.split(" do ")
-        return (Piece(" " + head, VALUE_LOSS), Piece(" do " + rest, FRAME_LOSS))
+        return (Piece(" " + head, VALUE_LOSS, told=told), Piece(" do " + rest, FRAME_LOSS))
     subject, article = SUBJECT[key]
     label = passage.label
     return (
-        Piece(f" The {subject}", VALUE_LOSS),  # here the model says whether there is an answer
-        Piece(f" of {passage.town.name}", FRAME_LOSS),
+        # here the model says whether there is an answer
+        Piece(f" The {subject}", VALUE_LOSS, told=told),
+        Piece(f" of {passage.town.name}", FRAME_LOSS, told=told),
         Piece(" is", FRAME_LOSS, label=label),
         Piece(" " + article + passage.town.values[key], VALUE_LOSS, label=label),
-        Piece(f" [{label}].", LABEL_LOSS, label=label),
+        Piece(f" [{label}].", LABEL_LOSS, label=label, told=told),
     )
 
 
@@ -112,12 +115,17 @@ def asked(rng: random.Random, split: Split, mix: Mix) -> Scene:
     return scene(rng, passages, branches)
 
 
+def points(passage: Passage, text: str) -> Piece:
+    """The aspects of a passage, written as `text`."""
+    return Piece(" " + text, VALUE_LOSS, told=aspects(passage.shown))
+
+
 def described(rng: random.Random, split: Split, mix: Mix) -> Scene:
     """A whole description at once, and its outline."""
     (passage,) = make_passages(rng, split, mix)
     name = passage.town.name
     pieces = tuple(piece for key in passage.shown for piece in answer(passage, key))
-    plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
+    plain = (points(passage, forms.outline(passage.shown)),)
     branches = [
         exchange(f"Describe {name}.", pieces),
         exchange(f"Write an outline for {name}.", plain),
@@ -129,12 +137,12 @@ def outlined(rng: random.Random, split: Split, mix: Mix) -> Scene:
     """The points of a town: as an outline, as JSON, and as headings with forks."""
     (passage,) = make_passages(rng, split, mix)
     name = passage.town.name
-    plain = (Piece(" " + forms.outline(passage.shown), VALUE_LOSS),)
-    listed = (Piece(" " + forms.outline_json(passage.shown), VALUE_LOSS),)
+    plain = (points(passage, forms.outline(passage.shown)),)
+    listed = (points(passage, forms.outline_json(passage.shown)),)
     branches = [
         exchange(f"Write an outline for {name}.", plain),
         exchange(requests.LIST_POINTS, listed, f"Describe {name}."),
-        exchange(forms.by_points(name), forked(passage.shown, 1.0)),
+        exchange(forms.by_points(name), forked(passage, 1.0)),
     ]
     return scene(rng, [passage], branches)
 
@@ -143,21 +151,21 @@ def divided(rng: random.Random, split: Split, mix: Mix) -> Scene:
     """A description with fork tokens: what the parent writes, and three children."""
     (passage,) = make_passages(rng, split, mix)
     name = passage.town.name
-    branches = [exchange(forms.by_points(name), forked(passage.shown, 1.0))]
+    branches = [exchange(forms.by_points(name), forked(passage, 1.0))]
     for at in rng.sample(range(len(passage.shown)), min(3, len(passage.shown))):
         detail = answer(passage, passage.shown[at])
-        before = forked(passage.shown[: at + 1], 0.0)
+        before = forked(passage, 0.0, at + 1)
         child = Piece(requests.CHILD, 0.0, special=True)
         branches.append(exchange(forms.by_points(name), (*before, child, *detail)))
     return scene(rng, [passage], branches)
 
 
-def forked(keys: tuple[str, ...], loss: float) -> tuple[Piece, ...]:
-    """What the parent writes: headings, each with a fork behind it."""
-    pieces = []
-    for heading in forms.headings(keys):
-        pieces.append(Piece(" " + heading, loss * VALUE_LOSS))
-        pieces.append(Piece(requests.FORK, loss * FRAME_LOSS, special=True))
+def forked(passage: Passage, loss: float, count: int | None = None) -> tuple[Piece, ...]:
+    """What the parent writes: the first `count` headings, each with a fork behind it."""
+    pieces, told = [], aspects(passage.shown)
+    for heading in forms.headings(passage.shown[:count]):
+        pieces.append(Piece(" " + heading, loss * VALUE_LOSS, told=told))
+        pieces.append(Piece(requests.FORK, loss * FRAME_LOSS, special=True, told=told))
     return tuple(pieces)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -11,7 +12,7 @@ transformers = pytest.importorskip("transformers")
 
 from examples.demo_world.batches import encode  # noqa: E402
 from examples.demo_world.model import build  # noqa: E402
-from examples.demo_world.passages import Mix  # noqa: E402
+from examples.demo_world.passages import Mix, aspects, make_passages  # noqa: E402
 from examples.demo_world.tasks import MAKERS  # noqa: E402
 from examples.demo_world.tokenizer import Encoder  # noqa: E402
 from ramify.demo.world import model_path  # noqa: E402
@@ -55,3 +56,28 @@ def test_a_reading_is_right_where_its_subspace_says_so() -> None:
         wanted = torch.arange(len(matrix))
         sharp = torch.linalg.pinv(matrix.detach()).T  # a stream that the reading tells apart
         assert probes.read(matrix, sharp, wanted) < probes.read(matrix, sharp, wanted.flip(0))
+    for matrix in (*probes.told, *probes.known):
+        sets = 1 << torch.arange(len(matrix))
+        sharp = 9 * torch.linalg.pinv(matrix.detach()).T
+        assert probes.read_all(matrix, sharp, sets) < probes.read_all(matrix, sharp, sets.flip(0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_value_says_what_it_tells_and_an_answer_all_that_its_passage_tells(seed: int) -> None:
+    fast = transformers.AutoTokenizer.from_pretrained(model_path())
+    rng = random.Random(seed)
+    mix = Mix("some", facts=(3, 8), absent=0.3, short=0.5)
+    (passage,) = make_passages(rng, "dev", mix)
+    pieces = passage.pieces(" ")
+    assert "".join(piece.text for piece in pieces) == f" [{passage.label}] {passage.text}"
+    said = {}
+    for bit, several in itertools.groupby(pieces, key=lambda piece: piece.told):
+        said.setdefault(bit, "".join(piece.text for piece in several))
+    for key in passage.shown:
+        assert said[aspects([key])].startswith(f" {passage.town.values[key]}")
+    assert set(said) - {0} == {aspects([key]) for key in passage.shown}
+
+    prefix, branches = encode(Encoder(fast), MAKERS["outline"](rng, "dev", mix))
+    told = {bit for bit in prefix.told if bit}
+    for branch in branches:
+        assert {bit for bit in branch.told if bit} == {sum(told)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,6 +13,7 @@ transformers = pytest.importorskip("transformers")
 from examples.demo_world.batches import Batch, dev_batch  # noqa: E402
 from examples.demo_world.lean import Lean  # noqa: E402
 from examples.demo_world.model import build  # noqa: E402
+from examples.demo_world.passages import Mix  # noqa: E402
 from examples.demo_world.probes import Probes  # noqa: E402
 from examples.demo_world.stages import COMPARE, FOUR, Kind  # noqa: E402
 from examples.demo_world.tokenizer import Encoder  # noqa: E402
@@ -74,7 +78,8 @@ def test_it_knows_the_passage_of_a_token_and_the_passage_asked_for(
     said = here & (batch.ids == fast.convert_tokens_to_ids("\u0120is")) & ~in_passage
     read = torch.nn.functional.linear(taps[2], probes.asked[0]).argmax(-1)
     assert (read == batch.label)[said].float().mean() > 0.6  # of three or four
-    assert 0 < probes(taps, batch) < 1.5  # by chance: 1.8
+    told_nothing = replace(batch, told=torch.zeros_like(batch.told))
+    assert 0 < probes(taps, told_nothing) < 1.5  # by chance: 1.8
 
 
 def test_it_knows_which_of_two_digits_is_lower(
@@ -88,3 +93,25 @@ def test_it_knows_which_of_two_digits_is_lower(
     assert {0, 1, 2} == set(sign.tolist())
     read = torch.nn.functional.rms_norm(taps[0][where], taps[0].shape[-1:]) @ probes.sign.T
     assert (read.argmax(-1) == sign).float().mean() > 0.95
+
+
+def test_an_answer_gathers_what_a_passage_has_told(
+    fast: transformers.PreTrainedTokenizerBase,
+    fresh: tuple[transformers.LlamaForCausalLM, Probes],
+) -> None:
+    model, probes = copy.deepcopy(fresh[0]), fresh[1]
+    encoder = Encoder(fast)
+    batch = dev_batch(encoder, Kind("outline", Mix("outline", facts=(3, 9))), 2000)
+    cut = batch.shape.scenes * batch.shape.prefix
+    with torch.no_grad():  # as if the words themselves said what they tell
+        ids, told = batch.ids[:cut], batch.told[:cut]
+        for at in range(len(probes.told[0])):
+            here, elsewhere = ids[told == 1 << at], ids[told != 1 << at]
+            words = here[~torch.isin(here, elsewhere)].unique()
+            model.model.embed_tokens.weight[words] += probes.told[0][at]
+        taps = streams(model, batch)
+    answers = (batch.told[cut:] > 0).nonzero()[:, 0]
+    read = torch.nn.functional.linear(taps[2][cut:][answers], probes.known[0])
+    bits = (batch.told[cut:][answers, None] >> torch.arange(read.shape[1])) & 1
+    right = (read[:, :, None] > read[:, None])[(bits[:, :, None] == 1) & (bits[:, None] == 0)]
+    assert right.float().mean() > 0.85  # what was told is read above what was not: by chance 0.5
