@@ -27,6 +27,7 @@ class Mix:
     absent: float = 0.0  # share of questions for what the passages do not say
     others: float = 0.5  # share of questions not in the canonical wording
     point: float = 0.3  # share of requests that name a point instead (one passage only)
+    asks: int = 10  # questions of one prompt
     same: bool = True  # several passages: do all towns have the same aspects?
 
 

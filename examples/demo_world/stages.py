@@ -35,25 +35,39 @@ class Stage:
     rate: float = 0.6
 
 
-FIRST = Mix("first", facts=(3, 6), plain=0.6, lean=0.0, others=0.3)
+FIRST = Mix("first", facts=(3, 6), asks=6, plain=0.6, lean=0.0, others=0.3)
 LEVEL1 = Mix("level1", facts=(6, 10), short=0.65)
 ABSENT = Mix("absent", facts=(3, 9), short=0.4, absent=0.5)
-TWO = Mix("two", facts=(3, 6), passages=(2, 2), plain=0.6, lean=0.1)
+TWO = Mix("two", facts=(3, 6), asks=6, passages=(2, 2), plain=0.6, lean=0.1)
 WHICH = Mix("which", facts=(4, 7), passages=(2, 3), plain=0.4)
-FOUR = Mix("four", facts=(6, 10), passages=(3, 4), absent=0.15)
-EIGHT = Mix("eight", facts=(6, 10), passages=(6, 8))
+FOUR = Mix("four", facts=(6, 10), passages=(3, 4), asks=20, absent=0.15)
+EIGHT = Mix("eight", facts=(6, 10), passages=(6, 8), asks=20)
 COMPARE = Mix("compare")
 
-# of all tasks over one passage, and over none
-REST = (
-    Kind("describe", Mix("describe", facts=(3, 10), short=0.45), 0.25),
-    Kind("outline", Mix("outline", facts=(3, 10), short=0.45), 0.36),
-    Kind("fork", Mix("fork", facts=(3, 10), short=0.35), 0.11),
-    Kind("plan", Mix("plan"), 0.07),
-    Kind("compare", COMPARE, 0.10),
-    Kind("hop", Mix("hop", facts=(5, 10), short=0.2), 0.07),
-    Kind("direct", Mix("direct", passages=(2, 4), plain=0.4), 0.04),
-)
+
+
+def rest(share: float, **weights: float) -> tuple[Kind, ...]:
+    """The tasks besides single facts, by name, with their parts of a `share` of the tokens."""
+    kinds = {
+        "describe": Kind("describe", Mix("describe", facts=(3, 10), short=0.45)),
+        "outline": Kind("outline", Mix("outline", facts=(3, 10), short=0.45)),
+        "fork": Kind("fork", Mix("fork", facts=(3, 10), short=0.35)),
+        "plan": Kind("plan", Mix("plan")),
+        "compare": Kind("compare", COMPARE),
+        "hop": Kind("hop", Mix("hop", facts=(5, 10), short=0.2)),
+        "direct": Kind("direct", Mix("direct", passages=(2, 4), plain=0.4)),
+    }
+    return tuple(replace(kinds[name], weight=share * part) for name, part in weights.items())
+
+
+ONE = {  # of them while those over one passage are learned
+    "describe": 0.25, "outline": 0.36, "fork": 0.11,
+    "plan": 0.07, "compare": 0.10, "hop": 0.07, "direct": 0.04,
+}  # fmt: skip
+MANY = {  # and while several passages are
+    "describe": 0.26, "outline": 0.17, "fork": 0.14,
+    "plan": 0.09, "compare": 0.22, "hop": 0.08, "direct": 0.04,
+}  # fmt: skip
 
 STAGES: tuple[Stage, ...] = (
     Stage(
@@ -82,7 +96,7 @@ STAGES: tuple[Stage, ...] = (
             Kind("hop", WHICH, 0.02),
             Kind("ask", FOUR, 0.12),
             Kind("ask", EIGHT, 0.08),
-            *(replace(kind, weight=0.45 * kind.weight) for kind in REST),
+            *rest(0.45, **ONE),
         ),
         {"four": 0.7, "eight": 0.55},
     ),
@@ -96,7 +110,20 @@ STAGES: tuple[Stage, ...] = (
             Kind("hop", WHICH, 0.03),
             Kind("ask", FOUR, 0.08),
             Kind("ask", EIGHT, 0.06),
-            *(replace(kind, weight=0.54 * kind.weight) for kind in REST),
+            *rest(0.54, **ONE),
+        ),
+        {"absent": 0.8, "outline": 0.9, "describe": 0.8},
+    ),
+    # to find one of eight passages takes longest
+    Stage(
+        "many",
+        (
+            Kind("ask", LEVEL1, 0.12),
+            Kind("ask", ABSENT, 0.12),
+            Kind("hop", WHICH, 0.04),
+            Kind("ask", FOUR, 0.15),
+            Kind("ask", EIGHT, 0.2),
+            *rest(0.37, **MANY),
         ),
         {},
     ),

@@ -95,12 +95,11 @@ def scene(
 
 
 def asked(rng: random.Random, split: Split, mix: Mix) -> Scene:
-    """Single facts, six or ten of them (some are asked again in other words)."""
-    count = 6 if mix.facts[1] <= 6 else 10
+    """Single facts, `mix.asks` of them (some are asked again in other words)."""
     passages = make_passages(rng, split, mix)
     pairs = [(passage, key) for passage in passages for key in passage.shown]
-    pairs = rng.sample(pairs, min(count, len(pairs)))
-    pairs += [rng.choice(pairs) for _ in range(count - len(pairs))]
+    pairs = rng.sample(pairs, min(mix.asks, len(pairs)))
+    pairs += [rng.choice(pairs) for _ in range(mix.asks - len(pairs))]
     branches = []
     for passage, key in pairs:
         if rng.random() < mix.absent and (missing := [k for k in KEYS if k not in passage.shown]):

@@ -11,7 +11,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from examples.demo_world import forms
+from examples.demo_world import forms, names
 from examples.demo_world.phrasing import sentences
 from examples.demo_world.questions import point, question
 from examples.demo_world.town import make_town, town_names
@@ -23,6 +23,16 @@ CONTEXT = 2048
 PAD, END = "<|pad|>", "<|end|>"
 SPECIAL = (PAD, "<|system|>", "<|user|>", "<|assistant|>", END, "<|fork|>", "<|child|>")
 SPLIT = r" ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+COMPOUNDS = (
+    (names.TOWN_HEADS, names.TOWN_TAILS),
+    (names.RIVER_HEADS, names.RIVER_TAILS),
+    (names.SURNAME_HEADS, names.SURNAME_TAILS),
+    (names.SCHOOL_HEADS, names.SCHOOL_TAILS),
+)
+# "Holdale" is Hol and dale: merges alone would find the "old" of other names in it.
+HEADS = "|".join(
+    f"^ ?(?:{'|'.join(heads)})(?=(?:{'|'.join(tails)})$)" for heads, tails in COMPOUNDS
+)
 _ASCII_SPLIT = re.compile(r" ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]+|\s+(?!\S)|\s+")
 
 # One space after the role token, so that a word has the same tokens wherever it stands.
@@ -52,15 +62,21 @@ def corpus(seed: int, towns: int = 20_000) -> list[str]:
     return lines
 
 
-def build(seed: int) -> PreTrainedTokenizerFast:
-    """Train the tokenizer. Every byte is in the vocabulary, so any text can be encoded."""
-    core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.Sequence(
+def splitting() -> pre_tokenizers.PreTokenizer:
+    """Where no merge goes across: between words, digits, and the parts of a compound name."""
+    return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.Split(Regex(HEADS), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+
+
+def build(seed: int) -> PreTrainedTokenizerFast:
+    """Train the tokenizer. Every byte is in the vocabulary, so any text can be encoded."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = splitting()
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCAB,

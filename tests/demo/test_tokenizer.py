@@ -12,7 +12,7 @@ from examples.demo_world.batches import encode  # noqa: E402
 from examples.demo_world.passages import Piece  # noqa: E402
 from examples.demo_world.stages import STAGES, Kind  # noqa: E402
 from examples.demo_world.tasks import MAKERS, Message, Scene  # noqa: E402
-from examples.demo_world.tokenizer import SPECIAL, Encoder  # noqa: E402
+from examples.demo_world.tokenizer import COMPOUNDS, SPECIAL, Encoder, splitting  # noqa: E402
 from ramify.demo.world import load_towns, model_path  # noqa: E402
 
 
@@ -44,6 +44,16 @@ def test_special_tokens_are_single_and_text_when_split(
 
 def test_digits_are_single(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
     assert len(tokenizer.encode(" 1347", add_special_tokens=False)) == 4
+
+
+@pytest.mark.parametrize(("heads", "tails"), COMPOUNDS)
+def test_names_are_cut_between_their_parts(heads: tuple[str, ...], tails: tuple[str, ...]) -> None:
+    cut = splitting()
+    for head in heads:
+        for tail in tails:
+            parts = [part for part, _ in cut.pre_tokenize_str(f" {head}{tail}.")]
+            assert parts == [f"\u0120{head}", tail, "."]
+    assert [part for part, _ in cut.pre_tokenize_str("Holdales old")] == ["Holdales", "\u0120old"]
 
 
 def test_chat_template(tokenizer: transformers.PreTrainedTokenizerBase) -> None:
