@@ -26,13 +26,13 @@ SHIPPED = Path(__file__).parents[2] / "ramify" / "demo" / "model"
 
 
 def build(seed: int, fast: PreTrainedTokenizerFast) -> tuple[LlamaForCausalLM, Probes]:
-    """A fresh model of 2.5M parameters (width 192, 5 layers, 6 query and 3 key-value heads), and
+    """A fresh model of 3.6M parameters (width 192, 6 layers, 6 query and 3 key-value heads), and
     the probes that it is trained with."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCAB,
         hidden_size=192,
-        num_hidden_layers=5,
+        num_hidden_layers=6,
         num_attention_heads=6,
         num_key_value_heads=3,
         head_dim=64,

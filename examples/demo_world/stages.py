@@ -65,8 +65,8 @@ ONE = {  # of them while those over one passage are learned
     "plan": 0.07, "compare": 0.10, "hop": 0.07, "direct": 0.04,
 }  # fmt: skip
 MANY = {  # and while several passages are
-    "describe": 0.26, "outline": 0.17, "fork": 0.14,
-    "plan": 0.09, "compare": 0.22, "hop": 0.08, "direct": 0.04,
+    "describe": 0.22, "outline": 0.14, "fork": 0.12,
+    "plan": 0.09, "compare": 0.32, "hop": 0.07, "direct": 0.04,
 }  # fmt: skip
 
 STAGES: tuple[Stage, ...] = (
@@ -119,10 +119,10 @@ STAGES: tuple[Stage, ...] = (
         "many",
         (
             Kind("ask", LEVEL1, 0.12),
-            Kind("ask", ABSENT, 0.12),
+            Kind("ask", ABSENT, 0.08),
             Kind("hop", WHICH, 0.04),
             Kind("ask", FOUR, 0.15),
-            Kind("ask", EIGHT, 0.2),
+            Kind("ask", EIGHT, 0.24),
             *rest(0.37, **MANY),
         ),
         {},

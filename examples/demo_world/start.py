@@ -12,7 +12,7 @@ passage that the text just written is about (`asked`), the aspect that a passage
 - Layers above: two heads look for what stood behind the last token, or the last two, when they
   stood before (induction heads, Olsson et al. 2022), and pass it on to the output, whose rows point
   the way embeddings do. They compare in the slow rotary dimensions only, so that distance does not
-  matter. From the fourth layer on they prefer tokens whose `place` is `asked`.
+  matter. From the fifth layer on they prefer tokens whose `place` is `asked`.
 - Second layer: a head finds the latest label and writes its digit into `place`. Recency is a sum of
   cosines over all rotary frequencies, which falls with distance like a logarithm. The end of a line
   or of a message counts as a label without a digit.
@@ -113,7 +113,7 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
             look_back(heads, space, frequency, 0, 1, 2, back)
             subtract(heads, space, frequency, distances(fast))
             continue
-        copy(heads, space, frequency, prefer=depth >= 3)
+        copy(heads, space, frequency, prefer=depth >= 4)
         if depth == 1:
             find_label(heads, space)
         elif depth == 2:
@@ -123,7 +123,7 @@ def start(model: LlamaForCausalLM, fast: PreTrainedTokenizerFast) -> Space:
             heads.value[1, :DIGITS] = space.asked.T
             carried = 0.5 * _pad(space.asked, head)
             look_back(heads, space, frequency, 1, 2, 1, carried)
-        else:
+        elif depth == 4:
             gather(heads, space, frequency, prefer=True)
     return space
 
