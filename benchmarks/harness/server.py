@@ -18,6 +18,7 @@ import httpx
 import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+GRACE_S = 30.0  # from an interrupt to a kill
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,11 @@ def running(
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, env=os.environ | (env or {}), stdout=log, stderr=subprocess.STDOUT
+            command,
+            env=os.environ | (env or {}),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_heed_interrupts,
         )
         try:
             adopt_orphans()
@@ -80,17 +85,24 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def _heed_interrupts() -> None:
+    """A process that a shell has put into the background ignores SIGINT, and so would its own."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    below = _below(process.pid)
+    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(30)
+        process.wait(GRACE_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for pid in below:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, 0)
+    _, left = psutil.wait_procs(below, timeout=GRACE_S)
+    for one in left:  # what a killed server left behind
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(left)
 
 
 def _answers(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import httpx
@@ -47,3 +48,23 @@ def test_what_a_server_says_before_it_fails_is_told() -> None:
         running(command, "", "http://0.0.0.0:1"),
     ):
         pass
+
+
+def test_a_server_ends_where_interrupts_are_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the background of a shell
+    try:
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        with running([sys.executable, "-c", SERVE, str(port)], url, f"{url}/") as server:
+            pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert server.process.returncode != -signal.SIGKILL
+
+
+def test_a_stubborn_server_is_killed_with_what_it_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.harness.server.GRACE_S", 0.1)
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + SERVE
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    with running([sys.executable, "-c", deaf, str(port)], url, f"{url}/") as server:
+        (child,) = psutil.Process(server.process.pid).children()
+    assert server.process.returncode == -signal.SIGKILL and not child.is_running()
