@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,11 @@ def find_folder(source: str | Path) -> Path:
             f"({type(error).__name__}: {_first_line(error)}).",
             hint="Give the path of a folder with config.json and safetensors weights.",
         ) from error
+
+
+# transformers replaces functions of its own while it loads: two loads that overlap leave the wrong
+# ones in place, and no model of the process has its tied weights from then on.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def load_model(
@@ -68,7 +74,8 @@ def load_model(
     if dtype == "auto" and preferred is not None and not quantization(config):
         dtype = preferred
     wanted = dtype if dtype == "auto" else getattr(torch, dtype)
-    model, info = _read(found, folder, config, wanted, remote_code=remote_code)
+    with _ONE_AT_A_TIME:
+        model, info = _read(found, folder, config, wanted, remote_code=remote_code)
     _check_complete(folder, info)
     check_class(type(model), config.model_type)
     model.set_attn_implementation(attention)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -221,3 +222,13 @@ def test_the_fused_body_passes_the_self_test(family: str, dtype: torch.dtype) ->
 @pytest.mark.parametrize("family", ["gpt2", "gemma2", "phi3", "gpt_oss"])
 def test_other_families_are_not_fused(family: str) -> None:
     assert not fused.can_fuse(load_tiny(family))
+
+
+def test_models_may_be_opened_at_the_same_time() -> None:
+    folders = [tiny("gpt2"), tiny("llama"), tiny("gpt2"), tiny("llama")]
+    with ThreadPoolExecutor(len(folders)) as threads:
+        for _ in range(3):
+            found = threads.map(load, folders)
+            assert [type(model).__name__[:4] for model in found] == ["GPT2", "Llam"] * 2
+    model = load(folders[0])  # transformers is as it was: tied weights are tied
+    assert model.lm_head.weight is model.transformer.wte.weight
