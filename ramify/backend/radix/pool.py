@@ -55,15 +55,6 @@ class KVPool:
         return room[start : start + count].view(dtype).view(size)
 
     @torch.inference_mode()
-    def touch(self, most: int) -> None:
-        """Clear the first slots of the layers that are here, as many as `most` bytes hold: the
-        system gives memory when it is first written, and a prompt should not wait for that."""
-        slots = min(self.slots, most // max(1, self.slot_bytes))
-        for pair in self._layers.values():
-            for tensor in pair:
-                tensor[:slots].zero_()
-
-    @torch.inference_mode()
     def read(self, slots: IntArray) -> list[tuple[Tensor, Tensor]]:
         """Copies of the keys and values `[T, heads, size]` of these slots, on the host."""
         here = torch.from_numpy(slots).to(self.device)

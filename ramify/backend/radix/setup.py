@@ -39,7 +39,6 @@ from ramify.errors import BackendError, CapabilityError, ModelLoadError
 
 _FLOPS = 2e11  # per second: a first guess for two CPU cores; `calibrate` measures
 _BYTES = 2e10  # per second
-_READY = 1 << 30  # bytes of a pool that are there before the first request
 _INT8_ERROR = 0.3  # of logits, relative: more is no rounding of weights
 
 
@@ -188,7 +187,6 @@ def _prepare(threads: int | None, body: Body, pool: KVPool) -> None:
     _set_threads(threads)
     if isinstance(body, NativeBody):
         body.lay_out(pool)
-        pool.touch(_READY)
 
 
 def _first_guess(model: Any, held: int, profile: Profile) -> Profile:
