@@ -104,7 +104,7 @@ def leave(status: int, patience: float = 5.0) -> None:
 if __name__ == "__main__":
     try:
         found = main(sys.argv[1:])
-    except Exception:
+    except Exception:  # told as ever; `leave` has to end the process also then
         traceback.print_exc()
         found = 1
     leave(found)
