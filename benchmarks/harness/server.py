@@ -30,9 +30,8 @@ class Server:
 
     def kill(self) -> None:
         """SIGKILL it with all that runs below it: the machine is gone."""
-        for pid in (*_below(self.process.pid), self.process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(_below(self.process.pid))
+        self.process.kill()
 
 
 def free_port() -> int:
@@ -91,7 +90,7 @@ def _heed_interrupts() -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    below = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    below = _below(process.pid)
     process.send_signal(signal.SIGINT)
     try:
         process.wait(GRACE_S)
@@ -99,9 +98,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     _, left = psutil.wait_procs(below, timeout=GRACE_S)
-    for one in left:  # what a killed server left behind
-        with suppress(psutil.NoSuchProcess):
-            one.kill()
+    _kill(left)  # what a killed server left behind
     psutil.wait_procs(left)
 
 
@@ -112,9 +109,15 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _below(pid: int) -> list[int]:
+def _below(pid: int) -> list[psutil.Process]:
     """The processes below a process."""
     try:
-        return [one.pid for one in psutil.Process(pid).children(recursive=True)]
+        return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
